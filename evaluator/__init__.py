@@ -1,0 +1,1 @@
+"""Everything that must be run: proxy training, profiling, auditing."""

@@ -1,0 +1,129 @@
+"""Detection: one to four handwritten digits, at many sizes and turns, over dimmed photographs; 64 pixels.
+
+Boxes are tight around what can be seen. No source digit and no photo column is in both splits; the cached
+`*_sources` arrays record where every picture came from. Sizes of objects follow COCO's three ranges, scaled
+to these images: small is under 12x12 pixels, large over 24x24.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from evaluator.tasks import TASKS, Split, _cache, _render
+from evaluator.tasks._render import Dice, Glyph, SplitName
+
+MAX_OBJECTS = 4
+SIDES = [round(11 * 4 ** (step / 63)) for step in range(64)]
+"""Heights before turning, 11 to 44 pixels, equally likely on a logarithmic scale."""
+NUM_IMAGES: dict[SplitName, int] = {"train": 2000, "val": 1500}
+LEVELS, ANCHORS_PER_LEVEL = 3, 2
+
+
+class Scenes:
+    """The built-in detection task."""
+
+    name = "scenes"
+    version = "1"
+    size = 64
+    num_classes = _render.NUM_CLASSES
+    head_kind: Literal["detector"] = "detector"
+    objective = "ap"
+    area_limits = (12.0**2, 24.0**2)
+    recipe: Mapping[str, Any] = {}
+
+    @property
+    def folder(self) -> str:
+        return f"{self.name}-{self.version}"
+
+    def prepare(self) -> str | None:
+        return _cache.prepare(self.folder, self.render)
+
+    def load(self, split: SplitName) -> Split:
+        images, targets = _cache.load(self.folder, self.render, f"{split}_images", f"{split}_targets")
+        return Split(images=images, targets=targets)
+
+    def anchors(self) -> npt.NDArray[np.int16]:
+        (anchors,) = _cache.load(self.folder, self.render, "anchors")
+        return anchors
+
+    def render(self) -> dict[str, npt.NDArray[Any]]:
+        """All arrays of the task, from nothing."""
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        for split, number in NUM_IMAGES.items():
+            scenes = [scene(split, index, self.size) for index in range(number)]
+            for name, column in zip(("images", "targets", "sources"), zip(*scenes, strict=True), strict=True):
+                arrays[f"{split}_{name}"] = np.stack(column)
+        boxes = arrays["train_targets"].reshape(-1, 5)
+        arrays["anchors"] = anchors_of(boxes[boxes[:, 0] >= 0, 3:].astype(np.int64))
+        return arrays
+
+
+def scene(
+    split: SplitName, index: int, size: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int16], npt.NDArray[np.int16]]:
+    """Scene `index` of a split: image (size, size, 3), targets (4, 5), sources (8,).
+
+    A row of `targets` is class, x, y, width, height; -1 where there is no object. `sources` is the rows of
+    the digits (-1 where there is none), then photo, left, top and side of the background.
+    """
+    dice = Dice(1, ("train", "val").index(split), index)
+    image, origin = _render.background(dice, split, size)
+    image = image * dice.roll(64, 176) >> 8
+    targets = np.full((MAX_OBJECTS, 5), -1, np.int16)
+    sources = np.full(MAX_OBJECTS, -1, np.int16)
+    placed = 0
+    for _ in range(dice.roll(1, MAX_OBJECTS + 1)):
+        rows = _render.sources(split)[dice.roll(0, _render.NUM_CLASSES)]
+        side, degrees = SIDES[dice.roll(0, len(SIDES))], dice.roll(-30, 31)
+        glyph = _render.glyph(int(rows[dice.roll(0, len(rows))]), side, degrees)
+        place = _free_place(dice, glyph, targets[:placed], size)
+        if place is None:
+            continue
+        colour = np.array([dice.roll(110, 256) for _ in range(3)])
+        _render.draw(image, glyph.alpha, *place, colour, dice.roll(176, 257))
+        targets[placed] = glyph.label, *place, *glyph.alpha.shape[::-1]
+        sources[placed] = glyph.source
+        placed += 1
+    return image.astype(np.uint8), targets, np.concatenate([sources, np.array(origin, np.int16)])
+
+
+def _free_place(
+    dice: Dice, glyph: Glyph, taken: npt.NDArray[np.int16], size: int
+) -> tuple[int, int] | None:
+    """Left and top where at most a tenth of the glyph or of any earlier object is covered, if one is found."""
+    height, width = glyph.alpha.shape
+    for _ in range(12):
+        x, y = dice.roll(0, size - width + 1), dice.roll(0, size - height + 1)
+        across = np.minimum(x + width, taken[:, 1] + taken[:, 3]) - np.maximum(x, taken[:, 1])
+        down = np.minimum(y + height, taken[:, 2] + taken[:, 4]) - np.maximum(y, taken[:, 2])
+        shared = np.maximum(across, 0) * np.maximum(down, 0)
+        if (shared * 10 <= np.minimum(width * height, taken[:, 3] * taken[:, 4])).all():
+            return x, y
+    return None
+
+
+def anchors_of(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
+    """(levels, anchors, 2) typical widths and heights of `sizes` (n, 2): k-means by overlap, small first.
+
+    The distance is 1 - IoU of boxes with one corner in common (YOLOv2); a centre is its cluster's median.
+    """
+    number = LEVELS * ANCHORS_PER_LEVEL
+    order = sizes[np.argsort(sizes.prod(axis=1), kind="stable")]
+    centres = order[(2 * np.arange(number) + 1) * len(order) // (2 * number)]
+    for _ in range(100):
+        shared = np.minimum(sizes[:, None], centres[None]).prod(axis=2)
+        union = sizes.prod(axis=1)[:, None] + centres.prod(axis=1)[None] - shared
+        nearest = np.argmax(shared * 1_000_000 // union, axis=1)
+        moved = np.stack([np.median(sizes[nearest == k], axis=0).astype(np.int64) for k in range(number)])
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    centres = centres[np.argsort(centres.prod(axis=1), kind="stable")]
+    return centres.reshape(LEVELS, ANCHORS_PER_LEVEL, 2).astype(np.int16)
+
+
+TASKS.register("scenes", Scenes())

@@ -1,0 +1,150 @@
+"""What a graph costs, without building it: MACs, parameters, activations, CIO, peak memory. No torch.
+
+Caveats first. MACs are those of convolutions and linear layers; pooling, additions, resizing, activations and
+normalisation count nothing (fvcore's "flops" are these MACs plus normalisation). Peak memory is of activations
+alone, for one image, with slices as views and activations in place, as our module runs under torch; a runtime
+with its own arena may need less or more. FLOPs are 2 x MACs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from space.graph import Graph, Node
+from space.ops import Act, Conv, GlobalPool, Input, Linear, MaxPool, Shape, Slice
+
+BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+"""Bytes of one element by precision."""
+
+
+class LayerCost(NamedTuple):
+    """Cost of one node."""
+
+    macs: int
+    params: int
+    """Trainable parameters: kernels, biases, and normalisation's two vectors."""
+    weights: int
+    """Numbers kept at deployment, normalisation folded into kernel and bias."""
+    activations: int
+    cio: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Cost of a whole graph for one image; bytes are those of `precision`."""
+
+    macs: int
+    params: int
+    activations: int
+    cio: int
+    peak_bytes: int
+    weight_bytes: int
+
+    @property
+    def flops(self) -> int:
+        """2 x MACs."""
+        return 2 * self.macs
+
+
+def _size(shape: Shape) -> int:
+    return shape[0] * shape[1] * shape[2]
+
+
+_FREE = LayerCost(0, 0, 0, 0, 0)
+
+
+def layer_cost(graph: Graph, node: Node) -> LayerCost:
+    """Cost of one node of `graph`."""
+    op = node.op
+    if isinstance(op, Conv):
+        shape = graph.nodes[node.inputs[0]].shape
+        c, h, w = node.shape
+        kernels = c * (shape[0] // op.groups) * op.kernel * op.kernel
+        params = kernels + (2 * c if op.norm else c)
+        return LayerCost(kernels * h * w, params, kernels + c, c * h * w, c * h * w + _size(shape))
+    if isinstance(op, Linear):
+        fan_in, fan_out = _size(graph.nodes[node.inputs[0]].shape), node.shape[0]
+        params = fan_out * (fan_in + 1)
+        # CIO is of convolutions and pools only (HarDNet); a linear layer adds nothing to it.
+        return LayerCost(fan_in * fan_out, params, params, fan_out, 0)
+    if isinstance(op, MaxPool | GlobalPool):
+        cio = _size(node.shape) + _size(graph.nodes[node.inputs[0]].shape)
+        return LayerCost(0, 0, 0, 0, cio)
+    return _FREE
+
+
+def cost(graph: Graph, *, batch: int = 1, precision: str = "fp32") -> Cost:
+    """Cost of `graph`: counts for one image; `peak_bytes` for the whole batch.
+
+    Raises KeyError for a precision without a size in `BYTES`.
+    """
+    layers = [layer_cost(graph, node) for node in graph.nodes]
+    size = BYTES[precision]
+    return Cost(
+        macs=sum(layer.macs for layer in layers),
+        params=sum(layer.params for layer in layers),
+        activations=sum(layer.activations for layer in layers),
+        cio=sum(layer.cio for layer in layers),
+        peak_bytes=peak_elements(graph) * batch * size,
+        weight_bytes=sum(layer.weights for layer in layers) * size,
+    )
+
+
+def peak_elements(graph: Graph) -> int:
+    """Most activation elements alive at once, the image included, when nodes run in order.
+
+    A node's inputs live until it has run; slices and in-place activations share their source's memory and
+    keep it alive.
+    """
+    nodes = graph.nodes
+    owner = list(range(len(nodes)))
+    for index, node in enumerate(nodes):
+        if isinstance(node.op, Slice | Act):
+            owner[index] = owner[node.inputs[0]]
+    last = [0] * len(nodes)
+    for index, use in enumerate(graph.last_use()):
+        last[owner[index]] = max(last[owner[index]], use)
+    dies: dict[int, list[int]] = defaultdict(list)
+    for index in set(owner):
+        dies[last[index]].append(index)
+    alive = peak = 0
+    for index, node in enumerate(nodes):
+        if owner[index] == index:
+            alive += _size(node.shape)
+            peak = max(peak, alive)
+        alive -= sum(_size(nodes[dead].shape) for dead in dies[index])
+    return peak
+
+
+class Part(NamedTuple):
+    """One row of a per-layer or per-stage table."""
+
+    name: str
+    kind: str
+    shape: Shape
+    cost: LayerCost
+
+
+def breakdown(graph: Graph, *, by: str = "layer") -> list[Part]:
+    """Cost rows in graph order, one a node (`by="layer"`) or one a stem, stage and head (`by="stage"`).
+
+    A stage's shape is that of its last node. Raises ValueError for any other `by`.
+    """
+    rows = [
+        Part(node.name, type(node.op).__name__, node.shape, layer_cost(graph, node))
+        for node in graph.nodes
+        if not isinstance(node.op, Input)
+    ]
+    if by == "layer":
+        return rows
+    if by != "stage":
+        raise ValueError(f"by is '{by}'; allowed: layer, stage")
+    groups: dict[str, list[Part]] = {}
+    for row in rows:
+        groups.setdefault(row.name.split(".")[0], []).append(row)
+    return [
+        Part(name, "stage", group[-1].shape, LayerCost(*map(sum, zip(*(row.cost for row in group)))))
+        for name, group in groups.items()
+    ]

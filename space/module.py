@@ -1,0 +1,170 @@
+"""Graph -> torch.nn.Module, initialisation and folding of normalisation. The only torch file of the package.
+
+`Network` runs the graph's nodes in order and frees every value after its last reader, so what is alive under
+torch is what `space.cost.peak_elements` counts.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from space.graph import Graph, Node
+from space.ops import Act, Add, Concat, Conv, GlobalPool, Input, Linear, MaxPool, Maxout, Resize, Slice
+
+LEAKY_SLOPE = 0.1
+"""Darknet's leaky ReLU."""
+
+
+def activation(name: str) -> nn.Module:
+    """In-place activation module by its name in `space.architecture.ACTIVATIONS`."""
+    modules: dict[str, Any] = {
+        "relu": lambda: nn.ReLU(inplace=True),
+        "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+        "silu": lambda: nn.SiLU(inplace=True),
+        "hard_swish": lambda: nn.Hardswish(inplace=True),
+    }
+    module: nn.Module = modules[name]()
+    return module
+
+
+class ConvUnit(nn.Module):
+    """Convolution, optional batch normalisation, optional activation."""
+
+    def __init__(self, op: Conv, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, op.kernel, op.stride, op.kernel // 2,
+                              groups=op.groups, bias=not op.norm)  # fmt: skip
+        self.bn = nn.BatchNorm2d(out_channels) if op.norm else None
+        self.act = activation(op.activation) if op.activation else None
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        x_BCHW = self.conv(x_BCHW)
+        if self.bn is not None:
+            x_BCHW = self.bn(x_BCHW)
+        return x_BCHW if self.act is None else self.act(x_BCHW)
+
+    def fold(self) -> None:
+        """Merge the normalisation's running statistics into the convolution."""
+        if self.bn is None:
+            return
+        bn = self.bn
+        assert bn.running_mean is not None
+        assert bn.running_var is not None
+        self.conv.weight, bias = fuse_conv_bn_weights(
+            self.conv.weight, self.conv.bias, bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+        )
+        self.conv.bias = bias
+        self.bn = None
+
+
+class _Function(nn.Module):
+    """An operator without weights."""
+
+    def __init__(self, op: Any) -> None:
+        super().__init__()
+        self.op = op
+
+    def forward(self, *xs: Tensor) -> Tensor:
+        op, x = self.op, xs[0]
+        if isinstance(op, Add):
+            return x + xs[1]
+        if isinstance(op, Concat):
+            return torch.cat(xs, 1)
+        if isinstance(op, Slice):
+            return x[:, op.start : op.stop]
+        if isinstance(op, MaxPool):
+            return F.max_pool2d(x, op.kernel, op.stride, ceil_mode=True)
+        if isinstance(op, Maxout):
+            return x.unflatten(1, (op.groups, -1)).amax(1)
+        if isinstance(op, Resize):
+            return F.interpolate(x, size=(op.height, op.width), mode="nearest")
+        assert isinstance(op, GlobalPool), op
+        return x.mean((2, 3))
+
+
+def _unit(graph: Graph, node: Node) -> nn.Module:
+    if isinstance(node.op, Conv):
+        return ConvUnit(node.op, graph.nodes[node.inputs[0]].shape[0], node.shape[0])
+    if isinstance(node.op, Linear):
+        return nn.Linear(graph.nodes[node.inputs[0]].shape[0], node.shape[0])
+    if isinstance(node.op, Act):
+        return activation(node.op.activation)
+    return _Function(node.op)
+
+
+class Network(nn.Module):
+    """The graph as a module. Modules are nested by the nodes' dotted names, so parameters read like the graph.
+
+    forward: image [B, C, H, W] float -> list of outputs, `graph.outputs` in order: detector maps
+    [B, A x (5 + classes), H_l, W_l], or logits [B, classes].
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__()
+        self.graph = graph
+        last = graph.last_use()
+        self._steps: list[tuple[int, str, tuple[int, ...], tuple[int, ...]]] = []
+        for index, node in enumerate(graph.nodes):
+            if isinstance(node.op, Input):
+                continue
+            self._nest(node.name, _unit(graph, node))
+            dead = tuple(ref for ref in set(node.inputs) if last[ref] == index)
+            self._steps.append((index, node.name, node.inputs, dead))
+
+    def _nest(self, name: str, unit: nn.Module) -> None:
+        *scopes, leaf = name.split(".")
+        parent: nn.Module = self
+        for scope in scopes:
+            if scope not in parent._modules:
+                parent.add_module(scope, nn.Module())
+            parent = parent.get_submodule(scope)
+        parent.add_module(leaf, unit)
+
+    def forward(self, x_BCHW: Tensor) -> list[Tensor]:
+        values: dict[int, Tensor] = {0: x_BCHW}
+        del x_BCHW
+        for index, name, inputs, dead in self._steps:
+            values[index] = self.get_submodule(name)(*(values[ref] for ref in inputs))
+            for ref in dead:
+                del values[ref]
+        return [values[ref] for ref in self.graph.outputs]
+
+
+def initialise(network: Network, seed: int) -> Network:
+    """Fill all weights in place, from `seed` alone, and return the network.
+
+    Kaiming normal over fan-out for convolutions; the last normalisation of each residual block starts at
+    0.25, so that deep candidates are no worse placed than shallow ones after a short training (zero would
+    leave the block's inner layers without a gradient at the first step).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, module in network.named_modules():
+            if isinstance(module, nn.Conv2d):
+                fan_out = module.weight.shape[0] * module.kernel_size[0] ** 2 / module.groups
+                module.weight.normal_(0.0, (2.0 / fan_out) ** 0.5, generator=generator)
+                if module.bias is not None:
+                    module.bias.zero_()
+            elif isinstance(module, nn.Linear):
+                module.weight.normal_(0.0, 0.01, generator=generator)
+                module.bias.zero_()
+            elif isinstance(module, nn.BatchNorm2d):
+                module.reset_running_stats()
+                nn.init.constant_(module.weight, 0.25 if name.endswith(".conv3.bn") else 1.0)
+                nn.init.zeros_(module.bias)
+    return network
+
+
+def fold(network: Network) -> Network:
+    """A copy in evaluation mode with every normalisation merged into its convolution."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, ConvUnit):
+            module.fold()
+    return folded

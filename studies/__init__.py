@@ -1,0 +1,1 @@
+"""Study files (TOML) that ship with the product."""
