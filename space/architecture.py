@@ -7,6 +7,7 @@ channels that bypasses the blocks; larger gamma, fewer MACs; 0 means that there 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
@@ -15,6 +16,8 @@ from typing import Any
 FUSIONS = ("csp", "last", "first", "none")
 SPLITS = ("slice", "conv")
 ACTIVATIONS = ("relu", "leaky_relu", "silu", "hard_swish")
+BLOCK_AXES = ("bottleneck_ratio", "growth_rate", "cardinality")
+"""Axes of a stage that only some blocks read; `Block.reads` says which."""
 DETECTOR_LEVELS = 3
 """Feature maps that a detection head reads: the outputs of the last three stages."""
 
@@ -120,31 +123,18 @@ class Architecture:
 
         Raises ArchitectureError if the architecture cannot exist.
         """
-        from space.blocks import BLOCKS
         from space.heads import HEADS
 
-        stages = []
-        for stage in self.stages:
-            reads = BLOCKS.get(stage.block).reads
-            ignored = {
-                axis: None
-                for axis in ("bottleneck_ratio", "growth_rate", "cardinality")
-                if axis not in reads
-            }
-            if stage.cross == 0:
-                ignored |= {"fusion": "none", "partial_ratio": 0.0, "split": "slice"}
-            else:
-                # The share itself, so that two roundings of the same widths spell alike.
-                ignored["partial_ratio"] = round(stage.cross / stage.width, 6)
-            if ignored.get("bottleneck_ratio", 0) is not None and stage.bottleneck_ratio is not None:
-                ignored["bottleneck_ratio"] = round(float(stage.bottleneck_ratio), 6)
-            stages.append(replace(stage, **ignored))
+        stages = tuple(canonical_stage(stage) for stage in self.stages)
+        for stage, following in itertools.pairwise(stages):
+            if following.width <= widest_cross(stage):
+                raise ArchitectureError(
+                    f"fusion 'last' of growing blocks has no T2, so the next stage's width {following.width} must "
+                    f"exceed the cross path's {stage.cross}; widen it or lower the partial ratio"
+                )
         reads = HEADS.get(self.head.kind).reads
-        head = replace(
-            self.head,
-            **{axis: None for axis in ("fusion", "width", "maxout") if axis not in reads},
-        )
-        return replace(self, stages=tuple(stages), head=head)
+        ignored = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
+        return replace(self, stages=stages, head=replace(self.head, **ignored))
 
     def words(self) -> str:
         """The architecture in one line, for people: `dense csp γ½ · 32/4 → 64x2 96x3 128x2 · efm 64`."""
@@ -158,6 +148,39 @@ class Architecture:
             maxout = f" maxout {self.head.maxout}:1" if (self.head.maxout or 1) > 1 else ""
             head = f"{self.head.fusion} {self.head.width}{maxout}"
         return f"stem {self.stem.width} → {' → '.join(parts)} → {head} ({self.activation})"
+
+
+def canonical_stage(stage: Stage) -> Stage:
+    """The one spelling of a stage. Raises ArchitectureError if it cannot exist."""
+    from space.blocks import BLOCKS
+
+    if not 0 <= stage.partial_ratio < 1 or stage.cross >= stage.width:
+        raise ArchitectureError(f"partial ratio {stage.partial_ratio} leaves no channel to the blocks")
+    if stage.depth < 1 or stage.width < 1:
+        raise ArchitectureError(f"a stage of depth {stage.depth} and width {stage.width} is empty")
+    reads = BLOCKS.get(stage.block).reads
+    changes: dict[str, Any] = {axis: None for axis in BLOCK_AXES if axis not in reads}
+    for axis in reads:
+        if getattr(stage, axis) is None:
+            raise ArchitectureError(f"block '{stage.block}' needs the axis '{axis}'")
+    if "bottleneck_ratio" in reads:
+        changes["bottleneck_ratio"] = round(float(stage.bottleneck_ratio or 0), 6)
+    if stage.cross == 0:
+        changes |= {"fusion": "none", "partial_ratio": 0.0, "split": "slice"}
+    else:
+        # The share itself, so that two roundings of the same widths spell alike.
+        changes["partial_ratio"] = round(stage.cross / stage.width, 6)
+    return replace(stage, **changes)
+
+
+def widest_cross(stage: Stage) -> int:
+    """Channels that the next stage's width must exceed, 0 where there is no such rule.
+
+    After `last` on growing blocks nothing projects the concatenation to the next width: T1 fills it up.
+    """
+    from space.blocks import BLOCKS
+
+    return stage.cross if stage.fusion == "last" and BLOCKS.get(stage.block).grows else 0
 
 
 def _build(kind: type[Any], data: dict[str, Any]) -> Any:

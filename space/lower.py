@@ -52,8 +52,6 @@ def _stage(g: Builder, x: Ref, stage: Stage, following: int | None) -> tuple[Ref
     cross: Ref | None = None
     main = x
     if stage.cross:
-        if stage.main < 1:
-            raise ArchitectureError(f"partial ratio {stage.partial_ratio} leaves no channel to the blocks")
         if stage.split == "conv":
             cross = g.conv(x, stage.cross, 1, name="cross")
             main = g.conv(x, stage.main, 1, name="main")
@@ -63,13 +61,8 @@ def _stage(g: Builder, x: Ref, stage: Stage, following: int | None) -> tuple[Ref
     for index in range(stage.depth):
         with g.scope(f"block{index + 1}"):
             main = block(g, main, stage)
-    t1_width = g.channels(main)
-    if block.grows and following is not None:
-        t1_width = following - stage.cross
-        if stage.fusion == "last" and t1_width < 1:
-            raise ArchitectureError(
-                f"fusion 'last': the next stage's width {following} must exceed the cross path's {stage.cross}"
-            )
+    fills = block.grows and following is not None  # T1 of `last` makes the joined map `following` wide
+    t1_width = following - stage.cross if fills and following is not None else g.channels(main)
     joined = fusion(g, main, cross, t1_width)
     if block.grows:
         return exit_growing(g, joined, stage, following)

@@ -1,0 +1,539 @@
+"""The memory of all studies: record, frame, resume. The driver process is the only writer.
+
+Every method that writes is one transaction, committed when it returns. SQLite runs in WAL mode, so the
+dashboard reads while a search writes; any other SQLAlchemy URL works too (PostgreSQL is tested).
+
+StoreError is the one exception of this module: a database that cannot be opened, read or written, with what
+was given and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, select
+from sqlalchemy.engine import URL, Connection, Engine, make_url
+
+from evaluator.metrics import METRICS
+from evaluator.record import Environment, Evaluation, Job, Measurement
+from search import migrations
+from search.schema import (
+    VERSION_TABLE,
+    architectures,
+    environments,
+    evaluations,
+    measurements,
+    metadata,
+    proposals,
+    studies,
+)
+from space.architecture import Architecture
+
+TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "val_loss",
+                     "train_seconds", "train_cpu_seconds"})  # fmt: skip
+"""Metrics that a training gives; all others describe the deployment."""
+
+DEFAULT_PATH = "csp.db"
+
+
+class StoreError(ValueError):
+    """A database that cannot be used; the message says why and what to do."""
+
+
+def url_of(database: str) -> URL:
+    """A SQLAlchemy URL from a URL or a file path. Raises StoreError for an unreadable URL."""
+    try:
+        return make_url(database) if "://" in database else URL.create("sqlite", database=database)
+    except sa.exc.ArgumentError as error:
+        raise StoreError(f"'{database}' is neither a file nor a database URL: {error}") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A sampler's proposal as the store keeps it."""
+
+    number: int
+    generation: int
+    architecture: Architecture
+    genes: dict[str, Any]
+    sampler: dict[str, Any]
+    """What the sampler needs to go on as if never interrupted."""
+    state: str = "proposed"
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyRow:
+    """A study as the store keeps it."""
+
+    id: int
+    name: str
+    config: dict[str, Any]
+    seed: int
+    state: str
+    message: str | None
+    timing: dict[str, Any] | None
+    created_at: float
+    updated_at: float
+
+
+class Store:
+    """One database. Use `Store.open`, and `close` it (or use it as a context manager)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._known: set[str] = set()
+
+    # -- opening
+
+    @staticmethod
+    def open(database: str = DEFAULT_PATH, *, create: bool = True, read_only: bool = False) -> Store:
+        """Open the database at a path or URL, bring its schema up to date, and return the store.
+
+        With `read_only` nothing is created or upgraded. Raises StoreError when the file is missing (without
+        `create`), its folder is missing, it belongs to another program or a newer version, or cannot be written.
+        """
+        url = url_of(database)
+        if url.get_backend_name() == "sqlite":
+            _check_path(url.database or "", create=create and not read_only)
+        try:
+            store = Store(_engine(url, read_only))
+            store._prepare(str(url.render_as_string(hide_password=True)), read_only)
+        except (sa.exc.DBAPIError, sa.exc.NoSuchModuleError, ImportError) as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise StoreError(f"cannot open '{url.render_as_string(hide_password=True)}': {reason}") from error
+        return store
+
+    def _prepare(self, shown: str, read_only: bool) -> None:
+        with self._engine.connect() as connection:
+            tables = set(sa.inspect(connection).get_table_names())
+            version = None
+            if VERSION_TABLE in tables:
+                version = connection.scalar(sa.text(f"SELECT version_num FROM {VERSION_TABLE}"))
+        if version is None and tables & set(metadata.tables):
+            raise StoreError(f"'{shown}' belongs to another program; give another path with --db")
+        if version is None and tables and self._engine.dialect.name == "sqlite":
+            raise StoreError(f"'{shown}' belongs to another program; give another path with --db")
+        if version is not None and version > migrations.HEAD:
+            raise StoreError(
+                f"'{shown}' has schema {version}, newer than this version's {migrations.HEAD}; "
+                "upgrade csp-explorer"
+            )
+        if version != migrations.HEAD:
+            if read_only:
+                missing = "is empty" if version is None else f"has the older schema {version}"
+                raise StoreError(f"'{shown}' {missing}; run `python -m search.run` on it first")
+            with self._engine.begin() as connection:
+                migrations.upgrade(connection)
+        elif not read_only:
+            with self._engine.begin() as connection:
+                # Fails here, before any work, where the disk is read-only.
+                connection.execute(sa.update(studies).where(studies.c.id < 0).values(message=None))
+
+    def close(self) -> None:
+        """Release the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except sa.exc.OperationalError as error:
+            raise StoreError(f"cannot write the database: {error.orig}; everything before is kept") from error
+
+    # -- studies
+
+    def studies(self) -> list[StudyRow]:
+        """All studies, newest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(studies).order_by(studies.c.updated_at.desc())).mappings()
+            return [StudyRow(**row) for row in rows]
+
+    def study(self, name: str) -> StudyRow | None:
+        """The study called `name`, or None."""
+        with self._engine.connect() as connection:
+            row = connection.execute(select(studies).where(studies.c.name == name)).mappings().first()
+            return StudyRow(**row) if row else None
+
+    def create_study(self, name: str, config: dict[str, Any], seed: int) -> StudyRow:
+        """A new study. Raises StoreError if the name is taken."""
+        now = time.time()
+        values = {"name": name, "config": config, "seed": seed, "state": "running", "created_at": now,
+                  "updated_at": now}  # fmt: skip
+        try:
+            with self._write() as connection:
+                connection.execute(studies.insert().values(**values))
+        except sa.exc.IntegrityError as error:
+            raise StoreError(f"study '{name}' exists already") from error
+        row = self.study(name)
+        assert row is not None
+        return row
+
+    def update_study(self, study_id: int, **values: Any) -> None:
+        """Set columns of a study (state, message, timing, config)."""
+        with self._write() as connection:
+            values["updated_at"] = time.time()
+            connection.execute(studies.update().where(studies.c.id == study_id).values(**values))
+
+    # -- proposals
+
+    def propose(self, study_id: int, batch: Sequence[Proposal]) -> None:
+        """Record a batch of proposals, all or none."""
+        now = time.time()
+        with self._write() as connection:
+            for proposal in batch:
+                self._add_architecture(connection, proposal.architecture)
+            if batch:
+                connection.execute(
+                    proposals.insert(),
+                    [
+                        {
+                            "study_id": study_id,
+                            "number": p.number,
+                            "generation": p.generation,
+                            "architecture_id": p.architecture.id,
+                            "state": p.state,
+                            "reason": p.reason,
+                            "genes": p.genes,
+                            "sampler": p.sampler,
+                            "created_at": now,
+                            "finished_at": None if p.state == "proposed" else now,
+                        }
+                        for p in batch
+                    ],
+                )
+
+    def finish(self, study_id: int, number: int, state: str, reason: str | None = None) -> None:
+        """Close a proposal as refused, failed or complete."""
+        with self._write() as connection:
+            connection.execute(
+                proposals.update()
+                .where(proposals.c.study_id == study_id, proposals.c.number == number)
+                .values(state=state, reason=reason, finished_at=time.time())
+            )
+
+    def proposals(self, study_id: int) -> list[Proposal]:
+        """All proposals of a study, by number."""
+        query = (
+            select(proposals, architectures.c.spec)
+            .join(architectures, architectures.c.id == proposals.c.architecture_id)
+            .where(proposals.c.study_id == study_id)
+            .order_by(proposals.c.number)
+        )
+        with self._engine.connect() as connection:
+            return [
+                Proposal(
+                    number=row.number,
+                    generation=row.generation,
+                    architecture=Architecture.from_dict(row.spec),
+                    genes=row.genes,
+                    sampler=row.sampler,
+                    state=row.state,
+                    reason=row.reason,
+                )
+                for row in connection.execute(query)
+            ]
+
+    # -- facts
+
+    def _add_architecture(self, connection: Connection, architecture: Architecture) -> None:
+        canonical = architecture.canonical()
+        if canonical.id in self._known:
+            return
+        found = connection.scalar(select(architectures.c.id).where(architectures.c.id == canonical.id))
+        if found is None:
+            values = {"id": canonical.id, "spec": canonical.to_dict(), "created_at": time.time()}
+            connection.execute(architectures.insert().values(**values))
+
+    def _add_environment(self, connection: Connection, environment: Environment | None) -> str | None:
+        if environment is None:
+            return None
+        found = connection.scalar(select(environments.c.id).where(environments.c.id == environment.id))
+        if found is None:
+            connection.execute(environments.insert().values(id=environment.id, data=environment.to_dict()))
+        return environment.id
+
+    def record(self, architecture: Architecture, rows: Sequence[Measurement]) -> None:
+        """Record measurements of one architecture."""
+        with self._write() as connection:
+            self._add_architecture(connection, architecture)
+            self._insert(connection, architecture.id, rows, None)
+
+    def _insert(self, connection: Connection, architecture_id: str, rows: Sequence[Measurement],
+                evaluation_id: int | None) -> None:  # fmt: skip
+        values = []
+        ids: dict[int, str | None] = {}  # a batch of rows shares one environment object
+        for row in rows:
+            if id(row.environment) not in ids:
+                ids[id(row.environment)] = self._add_environment(connection, row.environment)
+            fields = {key: value for key, value in vars(row).items() if key != "environment"}
+            fields |= {
+                "architecture_id": architecture_id,
+                "evaluation_id": evaluation_id,
+                "environment_id": ids[id(row.environment)],
+                "created_at": time.time(),
+            }
+            values.append(fields)
+        if values:
+            connection.execute(measurements.insert(), values)
+
+    def record_evaluation(self, job: Job, recipe: str, evaluation: Evaluation,
+                          environment: Environment | None = None) -> None:  # fmt: skip
+        """Record what a job gave, with its measurements and its learning curve. `recipe` is the recipe's hash."""
+        with self._write() as connection:
+            self._add_architecture(connection, job.architecture)
+            result = connection.execute(
+                evaluations.insert().values(
+                    architecture_id=job.architecture.id,
+                    task=job.task,
+                    recipe=recipe,
+                    rung=job.fidelity.rung,
+                    image_visits=job.fidelity.image_visits,
+                    seed=job.seed,
+                    state=evaluation.state,
+                    reason=evaluation.reason,
+                    seconds=evaluation.seconds,
+                    cpu_seconds=evaluation.cpu_seconds,
+                    curve=evaluation.curve,
+                    environment_id=self._add_environment(connection, environment),
+                    created_at=time.time(),
+                )
+            )
+            assert result.inserted_primary_key is not None
+            self._insert(connection, job.architecture.id, evaluation.measurements, result.inserted_primary_key[0])
+
+    def evaluation(self, job: Job, recipe: str) -> Evaluation | None:
+        """The complete evaluation of exactly this job, if there is one: nothing is ever trained twice."""
+        c = evaluations.c
+        query = (
+            select(evaluations)
+            .where(c.architecture_id == job.architecture.id, c.task == job.task, c.recipe == recipe,
+                   c.image_visits == job.fidelity.image_visits, c.seed == job.seed, c.state == "complete")
+            .order_by(c.id.desc())
+        )  # fmt: skip
+        with self._engine.connect() as connection:
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            rows = connection.execute(
+                select(measurements).where(measurements.c.evaluation_id == row.id)
+            ).mappings()
+            keep = set(Measurement.__dataclass_fields__) - {"environment"}
+            found = [Measurement(**{key: value for key, value in r.items() if key in keep}) for r in rows]
+        return Evaluation(state="complete", measurements=found, curve=row.curve, seconds=row.seconds,
+                          cpu_seconds=row.cpu_seconds)  # fmt: skip
+
+    # -- reading
+
+    def data_version(self) -> tuple[int, ...]:
+        """A value that changes whenever anything was recorded: cheap to ask, good as a cache key."""
+        with self._engine.connect() as connection:
+            counts = [
+                connection.scalar(select(sa.func.coalesce(sa.func.max(table.c.id), 0)))
+                for table in (proposals, evaluations, measurements, studies)
+            ]
+            closed = connection.scalar(select(sa.func.max(proposals.c.finished_at))) or 0.0
+            updated = connection.scalar(select(sa.func.max(studies.c.updated_at))) or 0.0
+        return (*(int(count or 0) for count in counts), int(closed * 1e6), int(updated * 1e6))
+
+    def architecture(self, architecture_id: str) -> Architecture | None:
+        """The architecture with this id, or None."""
+        query = select(architectures.c.spec).where(architectures.c.id == architecture_id)
+        with self._engine.connect() as connection:
+            spec = connection.scalar(query)
+        return Architecture.from_dict(spec) if spec else None
+
+    def measurements(self, architecture_id: str) -> list[dict[str, Any]]:
+        """Every measurement of an architecture, newest first, each with its `environment` as a dict or None."""
+        query = (
+            select(measurements, environments.c.data.label("environment"))
+            .outerjoin(environments, environments.c.id == measurements.c.environment_id)
+            .where(measurements.c.architecture_id == architecture_id)
+            .order_by(measurements.c.id.desc())
+        )
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def evaluations(self, architecture_id: str) -> list[dict[str, Any]]:
+        """Every evaluation of an architecture with its learning curve, newest first."""
+        query = (
+            select(evaluations)
+            .where(evaluations.c.architecture_id == architecture_id)
+            .order_by(evaluations.c.id.desc())
+        )
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def frame(self, study_name: str) -> Any:
+        """One row a proposal of a study, as a pandas DataFrame ordered by number.
+
+        Columns: number, id, generation, state, reason, created_at, finished_at; the axes of `axes`; and for
+        each metric of `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and
+        `<metric>_origin`. A trained metric is the mean over the seeds of the highest rung reached under the
+        study's task and recipe; a deployment metric is the newest value for the study's deployment. Missing is
+        NaN. Raises StoreError if there is no such study.
+        """
+        import numpy as np
+        import pandas as pd
+
+        study = self.study(study_name)
+        if study is None:
+            names = ", ".join(row.name for row in self.studies()) or "none yet"
+            raise StoreError(f"no study '{study_name}'; studies here: {names}")
+        p, m = proposals.c, measurements.c
+        with self._engine.connect() as connection:
+            rows = connection.execute(
+                select(p.number, p.architecture_id, p.generation, p.state, p.reason, p.created_at, p.finished_at,
+                       architectures.c.spec)
+                .join(architectures, architectures.c.id == p.architecture_id)
+                .where(p.study_id == study.id)
+                .order_by(p.number)
+            ).all()  # fmt: skip
+            ids = select(p.architecture_id).where(p.study_id == study.id)
+            facts = connection.execute(
+                select(m.architecture_id, m.metric, m.value, m.spread, m.n, m.origin, m.task, m.recipe, m.rung,
+                       m.seed, m.deployment)
+                .where(m.architecture_id.in_(ids))
+                .order_by(m.id)
+            ).all()  # fmt: skip
+        table: dict[str, list[Any]] = {
+            "number": [row.number for row in rows],
+            "id": [row.architecture_id for row in rows],
+            "generation": [row.generation for row in rows],
+            "state": [row.state for row in rows],
+            "reason": [row.reason for row in rows],
+            "created_at": [row.created_at for row in rows],
+            "finished_at": [row.finished_at for row in rows],
+        }
+        described = [axes(row.spec) for row in rows]
+        for name in described[0] if described else axes(None):
+            table[name] = [values[name] for values in described]
+        task, recipe = study.config.get("task"), study.config.get("recipe_id")
+        deployment = study.config.get("deployment_id")
+        trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
+        deployed: dict[tuple[str, str], Any] = {}
+        for fact in facts:
+            key = (fact.architecture_id, fact.metric)
+            if fact.metric in TRAINED:
+                if fact.task == task and fact.recipe == recipe:
+                    trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
+            elif fact.deployment == deployment:
+                deployed[key] = fact
+        for metric in METRICS:
+            columns: dict[str, list[Any]] = {metric: [], f"{metric}_spread": [], f"{metric}_n": [],
+                                             f"{metric}_origin": []}  # fmt: skip
+            for row in rows:
+                key = (row.architecture_id, metric)
+                value, spread, n, origin = np.nan, np.nan, 0, None
+                if key in trained:
+                    seeds = [f for f in trained[key][max(trained[key])].values() if f.value is not None]
+                    values = [f.value for f in seeds]
+                    if values:
+                        value, n, origin = float(np.mean(values)), len(values), seeds[-1].origin
+                        spread = float(np.std(values, ddof=1)) if n > 1 else np.nan
+                elif key in deployed and deployed[key].value is not None:
+                    fact = deployed[key]
+                    value, n, origin = fact.value, fact.n, fact.origin
+                    spread = np.nan if fact.spread is None else fact.spread
+                for name, item in zip(columns, (value, spread, n, origin), strict=True):
+                    columns[name].append(item)
+            table |= columns
+        return pd.DataFrame(table)
+
+
+def axes(spec: dict[str, Any] | None) -> dict[str, Any]:
+    """What a person filters an architecture by: one flat row. Lists of equal stage values become that value.
+
+    `partial_ratio` is the mean over stages, plain stages counting 0; `depth` the sum; `width` the last stage's.
+    """
+    names = ("block", "fusion", "partial_ratio", "split", "num_stages", "depth", "width", "widths", "depths",
+             "growth_rate", "bottleneck_ratio", "cardinality", "activation", "stem_width", "head", "head_width",
+             "maxout")  # fmt: skip
+    if spec is None:
+        return dict.fromkeys(names)
+    stages = spec["stages"]
+
+    def joined(name: str) -> Any:
+        values = list(dict.fromkeys(stage[name] for stage in stages if stage[name] is not None))
+        return values[0] if len(values) == 1 else "/".join(str(v) for v in values) or None
+
+    crossing = [stage for stage in stages if stage["fusion"] != "none"]
+    fusions = list(dict.fromkeys(stage["fusion"] for stage in crossing)) or ["none"]
+    head = spec["head"]
+    return dict(
+        zip(
+            names,
+            (
+                joined("block"),
+                "/".join(fusions),
+                round(sum(stage["partial_ratio"] for stage in stages) / len(stages), 4),
+                "/".join(dict.fromkeys(stage["split"] for stage in crossing)) or "–",
+                len(stages),
+                sum(stage["depth"] for stage in stages),
+                stages[-1]["width"],
+                "-".join(str(stage["width"]) for stage in stages),
+                "-".join(str(stage["depth"]) for stage in stages),
+                joined("growth_rate"),
+                joined("bottleneck_ratio"),
+                joined("cardinality"),
+                spec["activation"],
+                spec["stem"]["width"],
+                head["fusion"] or head["kind"],
+                head["width"],
+                head["maxout"],
+            ),
+            strict=True,
+        )
+    )
+
+
+def _check_path(path: str, *, create: bool) -> None:
+    if path in ("", ":memory:"):
+        return
+    file = Path(path)
+    if not file.parent.is_dir():
+        raise StoreError(f"'{path}': the folder '{file.parent}' does not exist; create it or choose another path")
+    if file.is_dir():
+        raise StoreError(f"'{path}' is a folder; give a file")
+    if not create and not file.exists():
+        raise StoreError(f"'{path}' does not exist; run `python -m search.run --db {path}` first")
+    if file.exists() and file.stat().st_size:
+        with file.open("rb") as stream:
+            if stream.read(16) != b"SQLite format 3\x00":
+                raise StoreError(f"'{path}' is not a SQLite database; give another path with --db")
+
+
+def _engine(url: URL, read_only: bool) -> Engine:
+    sqlite = url.get_backend_name() == "sqlite"
+    if sqlite and read_only and url.database not in (None, "", ":memory:"):
+        target = Path(str(url.database)).resolve().as_uri()
+        url = URL.create("sqlite", database=f"{target}?mode=ro", query={"uri": "true"})
+    # Spread and curve values may be NaN-free only: JSON has no NaN, and PostgreSQL refuses it.
+    engine = sa.create_engine(url, json_serializer=lambda data: json.dumps(data, allow_nan=False))
+    if sqlite:
+
+        @event.listens_for(engine, "connect")
+        def pragmas(connection: Any, _: Any) -> None:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout = 15000")
+            cursor.execute("PRAGMA foreign_keys = ON")
+            if not read_only:
+                cursor.execute("PRAGMA journal_mode = WAL")
+                cursor.execute("PRAGMA synchronous = NORMAL")
+            cursor.close()
+
+    return engine
