@@ -10,6 +10,7 @@ was given and what to do.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +42,7 @@ TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", 
 """Metrics that a training gives; all others describe the deployment."""
 
 DEFAULT_PATH = "csp.db"
+_LOCK_KEY = 0x435350  # "CSP"
 
 
 class StoreError(ValueError):
@@ -123,8 +125,7 @@ class Store:
             raise StoreError(f"'{shown}' belongs to another program; give another path with --db")
         if version is not None and version > migrations.HEAD:
             raise StoreError(
-                f"'{shown}' has schema {version}, newer than this version's {migrations.HEAD}; "
-                "upgrade csp-explorer"
+                f"'{shown}' has schema {version}, newer than this version's {migrations.HEAD}; upgrade csp-explorer"
             )
         if version != migrations.HEAD:
             if read_only:
@@ -154,6 +155,44 @@ class Store:
                 yield connection
         except sa.exc.OperationalError as error:
             raise StoreError(f"cannot write the database: {error.orig}; everything before is kept") from error
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the database as its only writer. Raises StoreError if another search holds it.
+
+        The lock dies with the process, however that ends: a file lock beside a SQLite file, an advisory lock
+        on PostgreSQL.
+        """
+        url = self._engine.url
+        if url.get_backend_name() == "postgresql":
+            with self._engine.connect() as connection:
+                if not connection.scalar(sa.text(f"SELECT pg_try_advisory_lock({_LOCK_KEY})")):
+                    raise StoreError("another search is writing this database; wait for it or use another --db")
+                connection.rollback()
+                yield
+            return
+        if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+            yield
+            return
+        import fcntl
+
+        with Path(f"{url.database}.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                raise StoreError(
+                    f"another search (process {holder}) is writing '{url.database}'; "
+                    "wait for it, stop it, or use another --db"
+                ) from error
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            try:
+                yield
+            finally:
+                Path(file.name).unlink(missing_ok=True)
 
     # -- studies
 
@@ -329,9 +368,7 @@ class Store:
             row = connection.execute(query).first()
             if row is None:
                 return None
-            rows = connection.execute(
-                select(measurements).where(measurements.c.evaluation_id == row.id)
-            ).mappings()
+            rows = connection.execute(select(measurements).where(measurements.c.evaluation_id == row.id)).mappings()
             keep = set(Measurement.__dataclass_fields__) - {"environment"}
             found = [Measurement(**{key: value for key, value in r.items() if key in keep}) for r in rows]
         return Evaluation(state="complete", measurements=found, curve=row.curve, seconds=row.seconds,

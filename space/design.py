@@ -375,5 +375,3 @@ def _problem(axis: str, value: Any) -> str | None:
     if not isinstance(value, int) or not low <= value <= high:
         return f"{value!r} is not a whole number from {low} to {high}"
     return None
-
-

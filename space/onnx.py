@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from space.graph import Graph, Node
-from space.ops import Act, Add, Concat, Conv, GlobalPool, Input, Linear, MaxPool, Maxout, Resize, Slice
+from space.ops import Act, Add, Concat, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Resize, Slice
 
 if TYPE_CHECKING:
     import onnx

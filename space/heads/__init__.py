@@ -39,7 +39,7 @@ def fuse_near(g: Builder, laterals: Sequence[Ref], compress: Callable[[Ref], Ref
     """For each level the concatenation of the levels at most `reach` away, brought to its size."""
     maps = [compress(lateral) for lateral in laterals]
     fused = []
-    for level, here in enumerate(maps):
+    for level in range(len(maps)):
         near = range(max(0, level - reach), min(len(maps), level + reach + 1))
         with g.scope(f"p{level}"):
             fused.append(g.concat([_bring(g, maps, k, level) for k in near]))

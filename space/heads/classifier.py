@@ -11,8 +11,6 @@ from space.registry import part
 
 
 @part(HEADS, "classifier", reads=frozenset[str]())
-def classifier(
-    g: Builder, features: Sequence[Ref], head: Head, *, num_classes: int, num_anchors: int
-) -> list[Ref]:
+def classifier(g: Builder, features: Sequence[Ref], head: Head, *, num_classes: int, num_anchors: int) -> list[Ref]:
     """Class logits."""
     return [g.linear(g.global_pool(features[-1]), num_classes, name="fc")]

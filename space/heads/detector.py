@@ -11,9 +11,7 @@ from space.registry import part
 
 
 @part(HEADS, "detector", reads=frozenset({"fusion", "width", "maxout"}))
-def detector(
-    g: Builder, features: Sequence[Ref], head: Head, *, num_classes: int, num_anchors: int
-) -> list[Ref]:
+def detector(g: Builder, features: Sequence[Ref], head: Head, *, num_classes: int, num_anchors: int) -> list[Ref]:
     """One map a level with num_anchors x (5 + num_classes) channels.
 
     Per anchor: four box terms, objectness, class logits; no activation, no normalisation.

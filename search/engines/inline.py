@@ -1,0 +1,27 @@
+"""The engine for debugging: runs in this process, one after another, nothing guarded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from search.engines.guard import CandidateError
+
+
+class InlineEngine:
+    """Runs each task when it is submitted."""
+
+    workers = 1
+
+    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        """Run `function(*args)` now."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(CandidateError(f"{type(error).__name__}: {error}"))
+        return future
+
+    def kill(self) -> None:
+        """Nothing runs."""

@@ -1,0 +1,481 @@
+"""The loop: ask a generation, refuse on paper, profile while nothing trains, train, promote, record, tell.
+
+Whatever is finished is in the store before the next step starts, so an interrupted search goes on where it
+was: proposals that have no result yet are taken up again, and no job is ever done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from evaluator.profile import latency, paper
+from evaluator.recipe import recipe_for
+from evaluator.record import Evaluation, Fidelity, Job, Measurement, environment
+from evaluator.tasks import TASKS
+from search import pareto
+from search.engines import Engine
+from search.engines.guard import CandidateError
+from search.samplers import Sampler, derive, sampler
+from search.schedule import promote
+from search.store import Proposal, Store, StudyRow
+from search.study import Limit, Study, StudyError
+from space.architecture import Architecture, ArchitectureError
+from space.design import Genome
+
+log = logging.getLogger(__name__)
+
+PROBE = 300
+"""Random architectures that are costed before a search starts, to see whether the limits can be met at all."""
+MOST_REJECTED = 5_000
+"""Proposals in a row without one that could be admitted, after which the space counts as exhausted."""
+
+MOST_BARREN = 5
+"""Generations in a row of which measured latency refused every candidate."""
+BACKEND = "onnxruntime"
+Values = dict[str, float]
+"""Metric -> value of one architecture."""
+
+
+class Interrupted(Exception):
+    """The search was asked to stop."""
+
+
+class Progress(Protocol):
+    """What the loop tells whoever watches. All methods are called in the driver's main thread."""
+
+    def phase(self, text: str) -> None:
+        """A new step began."""
+        ...
+
+    def candidate(self, summary: Summary, proposal: Proposal, values: Values, note: str) -> None:
+        """A candidate is finished (complete, failed or refused); `note` says why or that it is on the front."""
+        ...
+
+
+@dataclass
+class Summary:
+    """Where the search stands."""
+
+    budget: int
+    admitted: int = 0
+    """Architectures admitted to training that are finished, failed ones included."""
+    failed: int = 0
+    refused: int = 0
+    duplicates: int = 0
+    """Proposals of this run that repeated a network; not counted, not recorded."""
+    invalid: int = 0
+    """Proposals of this run that broke a rule of the space; likewise."""
+    front: list[str] = field(default_factory=list)
+    """Ids on the front of all objectives."""
+    hypervolume: float | None = None
+    """Of the front, relative to the box between the ideal and the worst values seen."""
+    training_seconds: float = 0.0
+    latency_seconds: float = 0.0
+    total_seconds: float = 0.0
+    started: float = field(default_factory=time.monotonic)
+    stopped: str | None = None
+    """Why the search ended before its budget."""
+
+    @property
+    def other_share(self) -> float:
+        """Share of the time that was neither training nor latency measurement."""
+        busy = self.training_seconds + self.latency_seconds
+        return max(0.0, 1 - busy / self.total_seconds) if self.total_seconds else 0.0
+
+
+class Search:
+    """One study being searched. `run` may be interrupted anywhere; a new Search on the same row goes on."""
+
+    def __init__(self, study: Study, row: StudyRow, store: Store, engine: Engine, progress: Progress) -> None:
+        self.study, self.store, self.engine, self.progress = study, store, engine, progress
+        self.row = row
+        self.task = TASKS.get(study.task)
+        self.recipe_id = recipe_for(self.task, study.recipe).id(self.task)
+        self.summary = Summary(budget=study.budget)
+        self._known: dict[str, Values] = {}
+        self._states: dict[str, str] = {}
+        self._sampler: Sampler = sampler(study)
+        self._next_number = 0
+        self._generation = 0
+        self._held: list[Proposal] = []
+        """Proposals of an unfinished generation of an earlier run, which the sampler has not heard of yet."""
+        self.stop = threading.Event()
+        """Set it to stop at the next safe point: `run` raises Interrupted, with everything finished recorded."""
+        self._earlier: dict[str, float] = row.timing or {}
+
+    # -- the loop
+
+    def run(self) -> Summary:
+        """Search until the budget is spent or nothing is left to propose."""
+        pending = self._resume()
+        barren = 0
+        try:
+            while True:
+                if pending is None:
+                    pending = self._ask()
+                    if not pending:
+                        break
+                admitted = self.summary.admitted
+                self._evaluate(pending)
+                self._replay_held()
+                pending = None
+                self._generation += 1
+                barren = 0 if self.summary.admitted > admitted else barren + 1
+                if barren == MOST_BARREN:
+                    self.summary.stopped = f"no candidate of the last {MOST_BARREN} generations met the limits"
+                    break
+        finally:
+            self._save_timing()
+        return self.summary
+
+    def _replay_held(self) -> None:
+        for p in self._held:
+            state = self._states[p.architecture.id]
+            finished = Proposal(**{**vars(p), "state": state})
+            self._sampler.replay(p.genes, p.sampler, *self._verdict(finished))
+        self._held = []
+
+    def _check_stop(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted
+
+    def _save_timing(self) -> None:
+        s = self.summary
+        s.total_seconds = self._earlier.get("total_seconds", 0.0) + time.monotonic() - s.started
+        names = ("training_seconds", "latency_seconds", "total_seconds")
+        self.store.update_study(self.row.id, timing={name: getattr(s, name) for name in names})
+
+    def _resume(self) -> list[Proposal] | None:
+        """Rebuild everything from the store; the proposals of an unfinished generation, or None."""
+        s = self.summary
+        s.training_seconds = self._earlier.get("training_seconds", 0.0)
+        s.latency_seconds = self._earlier.get("latency_seconds", 0.0)
+        old = self.store.proposals(self.row.id)
+        if not old:
+            return None
+        values = self._stored_values()
+        last = max(p.generation for p in old)
+        pending = [p for p in old if p.state == "proposed"]
+        self._next_number = len(old)
+        self._generation = last if pending else last + 1
+        for p in old:
+            self._known[p.architecture.id] = values.get(p.architecture.id, {})
+            self._states[p.architecture.id] = p.state
+            s.refused += p.state == "refused"
+            s.admitted += p.state in ("complete", "failed")
+            s.failed += p.state == "failed"
+            if pending and p.generation == last:
+                # Told together, in the order of their numbers, once the generation is complete.
+                self._held.append(p)
+            else:
+                self._sampler.replay(p.genes, p.sampler, *self._verdict(p))
+        self._update_front()
+        return pending or None
+
+    # -- asking
+
+    def _ask(self) -> list[Proposal]:
+        """A generation of new architectures within the limits on paper, recorded; empty when all is done."""
+        wanted = min(self.study.population, self.study.budget - self.summary.admitted)
+        if wanted < 1:
+            return []
+        admitted: list[Proposal] = []
+        batch: list[Proposal] = []
+        rejected = 0
+        self.progress.phase(f"proposing generation {self._generation + 1}")
+        while len(admitted) < wanted:
+            self._check_stop()
+            asked = self._sampler.ask(self._generation)
+            if asked is None:
+                self.summary.stopped = "every architecture of the space was proposed"
+                break
+            if rejected >= MOST_REJECTED:
+                self.summary.stopped = f"{rejected} proposals in a row were known already or outside the limits"
+                break
+            proposal = self._screen(*asked)
+            rejected += 1
+            if proposal is not None:
+                batch.append(proposal)
+                if proposal.state == "proposed":
+                    admitted.append(proposal)
+                    rejected = 0
+            if len(batch) >= 200:
+                # Long refusals are recorded as they come, and Ctrl-C has little to lose.
+                self.store.propose(self.row.id, batch)
+                batch = []
+        self.store.propose(self.row.id, batch)
+        return admitted
+
+    def _screen(self, genome: Genome, attributes: dict[str, Any]) -> Proposal | None:
+        """The proposal of a genome, its costs on paper recorded: "proposed", or "refused" by a limit.
+
+        None for a genome that breaks a rule of the space or repeats a network; the sampler hears of it as
+        a trial without result.
+        """
+        try:
+            architecture = self.study.space.build(genome)
+        except ArchitectureError:
+            self.summary.invalid += 1
+            self._sampler.tell(attributes, None, [])
+            return None
+        if architecture.id in self._known:
+            self.summary.duplicates += 1
+            self._sampler.tell(attributes, None, [])
+            return None
+        rows = paper(architecture, self.study.deployment)
+        self.store.record(architecture, rows)
+        self._known[architecture.id] = {row.metric: row.value for row in rows if row.value is not None}
+        broken = self._broken(architecture.id)
+        state = "refused" if broken else "proposed"
+        self._states[architecture.id] = state
+        proposal = Proposal(number=self._next_number, generation=self._generation, architecture=architecture,
+                            genes=genome, sampler=attributes, state=state, reason=broken)  # fmt: skip
+        self._next_number += 1
+        if broken:
+            self.summary.refused += 1
+            self._sampler.tell(attributes, *self._verdict(proposal))
+        return proposal
+
+    # -- limits and objectives
+
+    def _violations(self, architecture_id: str) -> list[tuple[Limit, float]]:
+        known = self._known[architecture_id]
+        return [(lim, lim.violation(known[lim.metric])) for lim in self.study.limits if lim.metric in known]
+
+    def _broken(self, architecture_id: str) -> str | None:
+        known = self._known[architecture_id]
+        broken = [limit for limit, excess in self._violations(architecture_id) if excess > 0]
+        return "; ".join(f"{limit}: it has {known[limit.metric]:.4g}" for limit in broken) or None
+
+    def objectives(self, architecture_id: str) -> list[float | None]:
+        """The study's objectives, minimised; None where unknown."""
+        known = self._known.get(architecture_id, {})
+        return [
+            None if known.get(o.metric) is None else (-1 if o.direction == "maximize" else 1) * known[o.metric]
+            for o in self.study.objectives
+        ]
+
+    def _verdict(self, proposal: Proposal) -> tuple[list[float | None] | None, list[float]]:
+        """What the sampler is told of a finished proposal."""
+        if proposal.state in ("complete", "refused"):
+            found = dict(self._violations(proposal.architecture.id))
+            values = self.objectives(proposal.architecture.id)
+            return values, [found.get(limit, 0.0) for limit in self.study.limits]
+        return None, []
+
+    def _update_front(self) -> None:
+        ids = [i for i, state in self._states.items() if state == "complete"]
+        rows = [(i, self.objectives(i)) for i in ids]
+        rows = [(i, values) for i, values in rows if None not in values]
+        if not rows:
+            return
+        values = np.array([values for _, values in rows], float)
+        mask = pareto.front(values)
+        self.summary.front = [i for (i, _), on in zip(rows, mask, strict=True) if on]
+        low, high = values.min(axis=0), values.max(axis=0)
+        span = np.where(high > low, high - low, 1.0)
+        scaled = (values[mask] - low) / span
+        self.summary.hypervolume = pareto.hypervolume(scaled, np.full(values.shape[1], 1.1)) / 1.1 ** values.shape[1]
+
+    def _stored_values(self) -> dict[str, Values]:
+        """Metric values of every architecture of the study, read back from the store."""
+        from evaluator.metrics import METRICS
+
+        frame = self.store.frame(self.study.name)
+        result: dict[str, Values] = {}
+        for row in frame[["id", *METRICS]].to_dict("records"):
+            values = {k: float(v) for k, v in row.items() if k != "id" and v == v and v is not None}
+            result[row["id"]] = values
+        return result
+
+    # -- evaluating
+
+    def _evaluate(self, batch: list[Proposal]) -> None:
+        batch = self._profile(batch)
+        alive = batch
+        for rung, fidelity in enumerate(self.study.rungs):
+            last = rung == len(self.study.rungs) - 1
+            alive = self._train(alive, fidelity, finish=last)
+            if not last:
+                values = np.array([self._row(p) for p in alive], float)
+                promoted = set(promote(values, self.study.keep)) if alive else set()
+                for index, proposal in enumerate(alive):
+                    if index not in promoted:
+                        self._close(proposal, "complete")
+                alive = [p for index, p in enumerate(alive) if index in promoted]
+        self._save_timing()
+
+    def _row(self, proposal: Proposal) -> list[float]:
+        return [np.nan if v is None else v for v in self.objectives(proposal.architecture.id)]
+
+    def _close(self, proposal: Proposal, state: str, reason: str | None = None) -> None:
+        """Record the end of a proposal, tell the sampler, the front and whoever watches."""
+        identity = proposal.architecture.id
+        self.store.finish(self.row.id, proposal.number, state, reason)
+        self._states[identity] = state
+        if state == "refused":
+            self.summary.refused += 1
+        else:
+            self.summary.admitted += 1
+            self.summary.failed += state == "failed"
+        self._update_front()
+        finished = Proposal(**{**vars(proposal), "state": state, "reason": reason})
+        if all(proposal.number != held.number for held in self._held):
+            self._sampler.tell(proposal.sampler, *self._verdict(finished))
+        note = reason or ("on front" if identity in self.summary.front else "")
+        self.progress.candidate(self.summary, finished, self._known[identity], note)
+
+    @contextmanager
+    def _clock(self, name: str) -> Any:
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            setattr(self.summary, name, getattr(self.summary, name) + time.monotonic() - start)
+
+    def _profile(self, batch: list[Proposal]) -> list[Proposal]:
+        """Time the batch on the host while nothing trains; returns those that go on to training."""
+        here = environment()
+        missing = []
+        for proposal in batch:
+            rows = self.store.measurements(proposal.architecture.id)
+            known = {
+                row["metric"]: row["value"]
+                for row in reversed(rows)
+                if row["deployment"] == self.study.deployment.id
+                and row["device"] == here.host
+                and row["backend"] == BACKEND
+                and row["value"] is not None
+            }
+            self._known[proposal.architecture.id].update(known)
+            if "latency_ms" not in known:
+                missing.append(proposal)
+        if missing:
+            self.progress.phase(f"measuring latency of {len(missing)} candidates")
+            with self._clock("latency_seconds"):
+                self._latency(missing)
+        going = []
+        for proposal in batch:
+            identity = proposal.architecture.id
+            broken = self._broken(identity)
+            if self._states[identity] == "failed":
+                continue
+            if broken:
+                self._close(proposal, "refused", broken)
+            else:
+                going.append(proposal)
+        return going
+
+    def _latency(self, batch: Sequence[Proposal]) -> None:
+        """Record latencies. If the measuring process fails, halve the batch until the culprit is alone."""
+        architectures = [proposal.architecture for proposal in batch]
+        try:
+            future = self.engine.submit(latency, architectures, self.study.deployment)
+            self._wait([future])
+            results: list[list[Measurement]] = future.result()
+        except CandidateError as error:
+            if len(batch) == 1:
+                reason = f"latency could not be measured: {error}"
+                missing = Measurement(metric="latency_ms", value=None, unit="ms", reason=reason,
+                                      device=environment().host, backend=BACKEND,
+                                      deployment=self.study.deployment.id, environment=environment())  # fmt: skip
+                self.store.record(architectures[0], [missing])
+                self._close(batch[0], "failed", reason)
+                return
+            middle = len(batch) // 2
+            self._latency(batch[:middle])
+            self._latency(batch[middle:])
+            return
+        for architecture, rows in zip(architectures, results, strict=True):
+            self.store.record(architecture, rows)
+            self._known[architecture.id].update({r.metric: r.value for r in rows if r.value is not None})
+
+    def _train(self, batch: list[Proposal], fidelity: Fidelity, *, finish: bool) -> list[Proposal]:
+        """Train a batch at one rung; returns those that succeeded. Each result is recorded as it comes."""
+        from evaluator.evaluate import evaluate
+
+        self.progress.phase(f"training {len(batch)} candidates ({fidelity.image_visits} image visits each)")
+        jobs = {p.number: self._job(p.architecture, fidelity) for p in batch}
+        waiting: dict[Future[Any], Proposal] = {}
+        alive: list[Proposal] = []
+        queue = iter(batch)
+        with self._clock("training_seconds"):
+            while True:
+                while len(waiting) < self.engine.workers and (proposal := next(queue, None)) is not None:
+                    stored = self.store.evaluation(jobs[proposal.number], self.recipe_id)
+                    if stored is not None:
+                        self._learn(proposal, stored, alive, finish)
+                        continue
+                    waiting[self.engine.submit(evaluate, jobs[proposal.number])] = proposal
+                if not waiting:
+                    break
+                for future in self._wait(list(waiting)):
+                    proposal = waiting.pop(future)
+                    try:
+                        evaluation: Evaluation = future.result()
+                    except CandidateError as error:
+                        evaluation = Evaluation(state="failed", reason=str(error))
+                    job = jobs[proposal.number]
+                    self.store.record_evaluation(job, self.recipe_id, evaluation, environment())
+                    self._learn(proposal, evaluation, alive, finish)
+        return alive
+
+    def _learn(self, proposal: Proposal, evaluation: Evaluation, alive: list[Proposal], finish: bool) -> None:
+        values = {m.metric: m.value for m in evaluation.measurements if m.value is not None}
+        self._known[proposal.architecture.id].update(values)
+        score = self.study.score.metric
+        if evaluation.state == "failed":
+            self._close(proposal, "failed", evaluation.reason)
+        elif score not in values:
+            self._close(proposal, "failed", f"training gave no {score}")
+        else:
+            alive.append(proposal)
+            if finish:
+                self._close(proposal, "complete")
+
+    def _job(self, architecture: Architecture, fidelity: Fidelity) -> Job:
+        seed = derive(self.study.seed, architecture.id, fidelity.rung, 0)
+        return Job(architecture=architecture, task=self.study.task, fidelity=fidelity, seed=seed,
+                   recipe=self.study.recipe)  # fmt: skip
+
+    def _wait(self, futures: list[Future[Any]]) -> set[Future[Any]]:
+        """Those that are done, at least one. Short waits, so that Ctrl-C is heard at once."""
+        while True:
+            done, _ = wait(futures, timeout=0.2, return_when=FIRST_COMPLETED)
+            if done:
+                return done
+            self._check_stop()
+
+
+def check_limits(study: Study, say: Callable[[str], None] = log.info) -> None:
+    """Refuse limits that nothing in the space meets, before anything runs. Raises StudyError with the range."""
+    if not study.limits:
+        return
+    rng = np.random.default_rng(derive(study.seed, "limits"))
+    genomes = [g for g in study.space.extremes() if study.space.valid(g)]
+    genomes += [study.space.sample(rng) for _ in range(PROBE)]
+    seen = [
+        {m.metric: m.value or 0.0 for m in paper(study.space.build(genome), study.deployment)} for genome in genomes
+    ]
+    limits = [limit for limit in study.limits if limit.metric in seen[0]]
+    met = sum(all(limit.violation(row[limit.metric]) <= 0 for limit in limits) for row in seen)
+    if limits and not met:
+        spans = []
+        for name in dict.fromkeys(limit.metric for limit in limits):
+            values = [row[name] for row in seen]
+            spans.append(f"{name} runs from {min(values):.3g} to {max(values):.3g}")
+        raise StudyError(
+            f"none of {len(seen)} architectures meets {' and '.join(map(str, limits))}; "
+            f"in this space {'; '.join(spans)}. Loosen the limit or change the space"
+        )
+    if limits:
+        say(f"{met / len(seen):.0%} of the space is within the limits on paper")

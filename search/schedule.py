@@ -1,0 +1,32 @@
+"""Rungs: how much training each candidate gets, and who is promoted.
+
+One rung trains every admitted candidate alike. With more, the best share `keep` of a generation goes on to the
+next rung: by non-domination rank, then by crowding, at least one. Optuna cannot prune trials of several
+objectives, so this is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from evaluator.record import Fidelity
+from search.pareto import best_first
+
+
+def rungs(image_visits: list[int]) -> list[Fidelity]:
+    """Fidelities by rung; visits must rise. Raises ValueError otherwise."""
+    if not image_visits or any(visits < 1 for visits in image_visits):
+        raise ValueError(f"image_visits {image_visits} needs at least one positive number")
+    if sorted(set(image_visits)) != list(image_visits):
+        raise ValueError(f"image_visits {image_visits} must rise from rung to rung")
+    return [Fidelity(rung=rung, image_visits=visits) for rung, visits in enumerate(image_visits)]
+
+
+def promote(values: np.ndarray[Any, Any], keep: float) -> list[int]:
+    """Rows of `values` (n, d; minimised, NaN for failed) that go on: ceil(keep x n), at least one, none failed."""
+    alive = int((~np.isnan(values).any(axis=1)).sum())
+    count = min(alive, max(1, math.ceil(keep * len(values))))
+    return [int(row) for row in best_first(values)[:count]]

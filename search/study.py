@@ -1,0 +1,230 @@
+"""A study: what to search, what to optimise, within which limits, on what deployment. TOML -> Study.
+
+StudyError is the one exception: it names the file, the key, what is allowed and the nearest name.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evaluator.metrics import METRICS, metric
+from evaluator.record import Deployment, Fidelity, digest
+from evaluator.tasks import TASKS
+from search.schedule import rungs
+from space.cost import BYTES
+from space.design import DesignSpace
+from space.registry import unknown
+
+SAMPLERS = ("nsga2", "nsga3", "tpe", "random", "grid")
+DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
+
+
+class StudyError(ValueError):
+    """A study, objective or limit that cannot be; the message says what is allowed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """A metric to optimise in its natural direction."""
+
+    metric: str
+
+    @property
+    def direction(self) -> str:
+        return METRICS[self.metric].direction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """`metric <= bound` or `metric >= bound`: candidates outside are refused as soon as the metric is known."""
+
+    metric: str
+    relation: str
+    bound: float
+
+    @staticmethod
+    def parse(text: str) -> Limit:
+        """A limit such as `macs <= 300e6`. Raises StudyError that says what is wrong."""
+        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>|==|=)\s*(\S+)\s*", text)
+        if not found:
+            raise StudyError(f"limit '{text}' is not of the form 'macs <= 300e6'")
+        name, relation, number = found.groups()
+        if relation not in ("<=", ">="):
+            raise StudyError(f"limit '{text}': write <= or >=, not {relation}")
+        try:
+            known = metric(name)
+        except ValueError as error:
+            raise StudyError(f"limit '{text}': {error}") from error
+        try:
+            bound = float(number.replace("_", ""))
+        except ValueError as error:
+            raise StudyError(f"limit '{text}': '{number}' is not a number") from error
+        if bound != bound or bound in (float("inf"), float("-inf")):
+            raise StudyError(f"limit '{text}': the bound must be a finite number")
+        if not known.paper and not known.name.startswith("latency"):
+            raise StudyError(
+                f"limit '{text}': '{name}' is known only after training; "
+                f"limits are for what is known before: {', '.join(LIMITED)}"
+            )
+        return Limit(metric=name, relation=relation, bound=bound)
+
+    def violation(self, value: float) -> float:
+        """How far outside `value` is, relative to the bound; 0 or less is inside."""
+        excess = value - self.bound if self.relation == "<=" else self.bound - value
+        return excess / max(abs(self.bound), 1e-12)
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.relation} {self.bound:g}"
+
+
+LIMITED = [name for name, known in METRICS.items() if known.paper or name.startswith("latency")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """Everything that defines a search. `config` is what the store keeps of it."""
+
+    name: str
+    space: DesignSpace
+    space_data: dict[str, Any]
+    task: str
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+    sampler: str = "nsga2"
+    population: int = 20
+    rungs: tuple[Fidelity, ...] = (Fidelity(),)
+    keep: float = 0.5
+    deployment: Deployment = field(default_factory=Deployment)
+    recipe: dict[str, Any] = field(default_factory=dict)
+    budget: int = 200
+    seed: int = 0
+
+    @property
+    def score(self) -> Objective:
+        """The trained objective that candidates are told apart by."""
+        return self.objectives[0]
+
+    def identity(self) -> dict[str, Any]:
+        """What may not change when a study goes on: everything but budget and name."""
+        return {
+            "task": self.task,
+            "space": self.space_data,
+            "objectives": [{"metric": o.metric, "direction": o.direction} for o in self.objectives],
+            "limits": [str(limit) for limit in self.limits],
+            "sampler": self.sampler,
+            "population": self.population,
+            "image_visits": [fidelity.image_visits for fidelity in self.rungs],
+            "keep": self.keep,
+            "deployment": self.deployment.to_dict(),
+            "recipe": self.recipe,
+            "seed": self.seed,
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of `identity`."""
+        return digest(self.identity())
+
+
+_KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space")
+
+
+def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
+    """The study in a TOML file. `overrides` replace top-level keys (None leaves the file's value).
+
+    `sampler` may be overridden by its name alone; `limits` are added to the file's. Raises StudyError.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise StudyError(f"study file '{path}' does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"study file '{path}' cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise StudyError(f"study file '{path}' is not TOML: {error}") from error
+    try:
+        return _study(data, {key: value for key, value in overrides.items() if value is not None})
+    except ValueError as error:
+        raise StudyError(f"{path}: {error}") from error
+
+
+def _table(data: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> dict[str, Any]:
+    table = data.get(name, {})
+    if not isinstance(table, dict):
+        raise StudyError(f"'{name}' is a table: [{name}]")
+    for key in table:
+        if key not in allowed:
+            raise StudyError(f"[{name}] {unknown('key', key, list(allowed))}")
+    return table
+
+
+def _whole(name: str, value: Any, low: int, high: int = 10**9) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise StudyError(f"{name} is {value!r}; it must be a whole number of at least {low}")
+    return value
+
+
+def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
+    for key in data:
+        if key not in _KEYS:
+            raise StudyError(unknown("key", key, list(_KEYS)))
+    for key in ("task", "objectives", "space"):
+        if key not in data:
+            raise StudyError(f"the key '{key}' is missing")
+    task_name = overrides.get("task", data["task"])
+    task = TASKS.get(task_name)
+    names = list(data["objectives"])
+    if "task" in overrides and task_name != data["task"]:
+        # The score of another task: what was the first objective becomes that task's own.
+        names[0] = task.objective
+    objectives = tuple(Objective(metric=metric(name).name) for name in names)
+    if len({o.metric for o in objectives}) != len(objectives) or not objectives:
+        raise StudyError(f"objectives {names} need at least one metric, each once")
+    if METRICS[names[0]].paper or names[0].startswith("latency"):
+        raise StudyError(f"the first objective is the trained score ('{task.objective}'), not '{names[0]}'")
+    sampler = _table(data, "sampler", ("name", "population"))
+    sampler_name = overrides.get("sampler", sampler.get("name", "nsga2"))
+    if sampler_name not in SAMPLERS:
+        raise StudyError(unknown("sampler", sampler_name, list(SAMPLERS)))
+    schedule = _table(data, "schedule", ("image_visits", "keep"))
+    keep = schedule.get("keep", 0.5)
+    if not isinstance(keep, int | float) or not 0 < keep <= 1:
+        raise StudyError(f"[schedule] keep is {keep!r}; it must be in (0, 1]")
+    deploy = _table(data, "deploy", ("height", "width", "num_classes", "batch", "precision", "threads"))
+    for key, value in deploy.items():
+        if key == "precision":
+            if value not in BYTES:
+                raise StudyError(f"[deploy] {unknown('precision', value, list(BYTES))}")
+            if value != "fp32":
+                raise StudyError(f"[deploy] precision '{value}' has no backend here yet; use 'fp32'")
+        else:
+            _whole(f"[deploy] {key}", value, 1, 8192)
+    if not isinstance(data["space"], dict):
+        raise StudyError("'space' is a table: [space]")
+    limits = [Limit.parse(text) for text in [*data.get("limits", []), *overrides.get("limits", [])]]
+    name = overrides.get("name", data.get("name", "study"))
+    if not isinstance(name, str) or not name.strip() or len(name) > 200:
+        raise StudyError(f"name {name!r} must be a text of 1 to 200 characters")
+    return Study(
+        name=name,
+        space=DesignSpace.from_dict(data["space"], head=task.head_kind),
+        space_data=data["space"],
+        task=task_name,
+        objectives=objectives,
+        limits=tuple(limits),
+        sampler=sampler_name,
+        population=_whole("[sampler] population", sampler.get("population", 20), 2, 10_000),
+        rungs=tuple(rungs([_whole("[schedule] image_visits", visits, 1) for visits in
+                           schedule.get("image_visits", [4000])])),
+        keep=float(keep),
+        deployment=Deployment(**{"num_classes": task.num_classes, **deploy}),
+        recipe=_table(data, "recipe", tuple(data.get("recipe", {}))),
+        budget=_whole("budget", overrides.get("budget", data.get("budget", 200)), 1),
+        seed=_whole("seed", overrides.get("seed", data.get("seed", 0)), 0, 2**31 - 1),
+    )  # fmt: skip
