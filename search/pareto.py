@@ -17,7 +17,8 @@ Array = np.ndarray[Any, Any]
 def minimised(values: Array, directions: list[str]) -> Array:
     """Columns of `values` (n, d) with those of direction "maximize" negated."""
     signs = np.array([-1.0 if direction == "maximize" else 1.0 for direction in directions])
-    return np.asarray(values, float) * signs
+    result: Array = np.multiply(values, signs)
+    return result
 
 
 def ranks(values: Array) -> Array:

@@ -127,7 +127,8 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
         search.stop.set()
 
     handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    state, message = "interrupted", "stopped by an error"
+    state = "interrupted"
+    message: str | None = "stopped by an error"
     try:
         with console:
             summary = search.run()

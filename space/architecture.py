@@ -133,7 +133,7 @@ class Architecture:
                     f"exceed the cross path's {stage.cross}; widen it or lower the partial ratio"
                 )
         reads = HEADS.get(self.head.kind).reads
-        ignored = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
+        ignored: dict[str, Any] = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
         return replace(self, stages=stages, head=replace(self.head, **ignored))
 
     def words(self) -> str:

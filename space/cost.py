@@ -96,7 +96,7 @@ def peak_elements(graph: Graph) -> int:
     """Most activation elements alive at once, the image included, when nodes run in order.
 
     A node's inputs live until it has run; slices and in-place activations share their source's memory and
-    keep it alive.
+    keep it alive. The image lives to the end: its buffer is the caller's.
     """
     nodes = graph.nodes
     owner = list(range(len(nodes)))
@@ -106,6 +106,7 @@ def peak_elements(graph: Graph) -> int:
     last = [0] * len(nodes)
     for index, use in enumerate(graph.last_use()):
         last[owner[index]] = max(last[owner[index]], use)
+    last[0] = len(nodes)
     dies: dict[int, list[int]] = defaultdict(list)
     for index in set(owner):
         dies[last[index]].append(index)

@@ -81,7 +81,8 @@ class _Function(nn.Module):
         if isinstance(op, MaxPool):
             return F.max_pool2d(x, op.kernel, op.stride, ceil_mode=True)
         if isinstance(op, Maxout):
-            return x.unflatten(1, (op.groups, -1)).amax(1)
+            batch, channels, *size = x.shape
+            return x.reshape(batch, op.groups, channels // op.groups, *size).amax(1)
         if isinstance(op, Resize):
             return F.interpolate(x, size=(op.height, op.width), mode="nearest")
         assert isinstance(op, GlobalPool), op

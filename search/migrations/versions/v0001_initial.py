@@ -1,5 +1,7 @@
 """Initial tables."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -9,16 +11,16 @@ branch_labels = None
 depends_on = None
 
 
-def _time(name: str, nullable: bool = False) -> sa.Column:
+def _time(name: str, nullable: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Float, nullable=nullable)
 
 
-def _architecture() -> sa.Column:
+def _architecture() -> sa.Column[Any]:
     key = sa.ForeignKey("architectures.id")
     return sa.Column("architecture_id", sa.String(12), key, nullable=False)
 
 
-def _environment() -> sa.Column:
+def _environment() -> sa.Column[Any]:
     return sa.Column("environment_id", sa.String(12), sa.ForeignKey("environments.id"))
 
 
