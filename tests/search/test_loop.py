@@ -1,0 +1,203 @@
+"""The loop with a simulated engine: budget, no double work, limits, failures, rungs, interruption anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evaluator.record import Fidelity
+from search import pareto
+from search.loop import Interrupted, Search, check_limits
+from search.run import _study_row
+from search.samplers import derive
+from search.store import Store
+from search.study import Limit, StudyError, load
+from space.design import DesignSpace
+from tests.simulator import SimulatedEngine, Silent, simulated_latency
+from tests.space.test_design import SMALL
+
+STUDY = load(budget=30)
+
+
+@pytest.fixture()
+def store(tmp_path):
+    with Store.open(str(tmp_path / "a.db")) as opened:
+        yield opened
+
+
+def prepared(study, store, engine=None):
+    row = _study_row(study, store, resume=False, new=False)
+    return Search(study, row, store, engine or SimulatedEngine(), Silent())
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "nsga3", "tpe", "random"])
+def test_the_budget_is_spent_on_different_networks(store, sampler):
+    engine = SimulatedEngine()
+    study = replace(STUDY, sampler=sampler, budget=50)
+    summary = prepared(study, store, engine).run()
+    trained = [job.architecture.id for job in engine.jobs]
+    assert summary.admitted == len(trained) == len(set(trained)) == 50
+    frame = store.frame("default")
+    assert (frame["state"] == "complete").all()
+    assert sorted(frame["id"]) == sorted(trained)
+    assert frame[["ap", "macs", "latency_ms", "peak_bytes"]].notna().all().all()
+    values = frame[["ap", "macs", "latency_ms"]].to_numpy() * [-1, 1, 1]
+    assert set(frame["id"][pareto.front(values)]) == set(summary.front)
+
+
+def test_nsga2_beats_random_sampling():
+    """On the simulator's known trade-off, averaged over three seeds; a search that did not learn would not."""
+
+    def volume(sampler: str, seed: int) -> float:
+        with Store.open(":memory:") as store:
+            engine = SimulatedEngine()
+            prepared(replace(STUDY, sampler=sampler, budget=200, seed=seed), store, engine).run()
+            frame = store.frame("default")
+        values = frame[["ap", "macs", "latency_ms"]].to_numpy() * [-1, 1e-9, 1e-2]
+        return pareto.hypervolume(values, np.array([-0.4, 0.4, 0.1]))
+
+    seeds = range(3)
+    assert sum(volume("nsga2", s) for s in seeds) > 1.02 * sum(volume("random", s) for s in seeds)
+
+
+@given(cuts=st.lists(st.integers(1, 12), min_size=1, max_size=4), sampler=st.sampled_from(["nsga2", "tpe", "random"]))
+@settings(max_examples=8)
+def test_interrupted_anywhere_it_goes_on_as_if_never_stopped(cuts, sampler):
+    study = replace(STUDY, sampler=sampler, budget=30, population=10)
+    with Store.open(":memory:") as store:
+        whole = SimulatedEngine()
+        prepared(study, store, whole).run()
+    with Store.open(":memory:") as store:
+        jobs = []
+        for cut in [*cuts, 10**6]:
+            engine = SimulatedEngine()
+            search = prepared(study, store, engine)
+            engine.on_result = lambda _, e=engine, s=search, c=cut: s.stop.set() if len(e.jobs) >= c else None
+            try:
+                search.run()
+            except Interrupted:
+                assert store.frame("default")["state"].eq("complete").sum() == len(jobs) + len(engine.jobs)
+            jobs += engine.jobs
+        assert len(jobs) == 30  # nothing was trained twice, nothing was lost
+        assert {j.architecture.id: j.seed for j in jobs} == {j.architecture.id: j.seed for j in whole.jobs}
+
+
+def test_a_finished_study_does_nothing_and_a_larger_budget_goes_on(store):
+    prepared(STUDY, store).run()
+    again = SimulatedEngine()
+    assert prepared(STUDY, store, again).run().admitted == 30
+    assert not again.jobs
+    assert not again.timed
+    prepared(replace(STUDY, budget=35), store, again).run()
+    assert len(again.jobs) == 5
+
+
+def test_another_study_reuses_facts(store):
+    """The same architectures under the same seed: no training and no timing is repeated."""
+    study = replace(STUDY, sampler="random")
+    prepared(study, store).run()
+    engine = SimulatedEngine()
+    summary = prepared(replace(study, name="second"), store, engine).run()
+    assert summary.admitted == 30
+    assert not engine.jobs
+    assert not engine.timed
+
+
+def test_seeds_depend_on_study_architecture_and_rung_only():
+    assert derive(0, "abc", 1, 0) == derive(0, "abc", 1, 0)
+    assert len({derive(s, a, r, n) for s in (0, 1) for a in ("x", "y") for r in (0, 1) for n in (0, 1)}) == 16
+
+
+@pytest.mark.parametrize("reason", ["loss is not finite at image visit 96", "crash", "unmeasurable"])
+def test_a_failing_candidate_costs_that_candidate_only(store, reason):
+    def fail(architecture):
+        return reason if int(architecture.id, 16) % 5 == 0 else None
+
+    summary = prepared(STUDY, store, SimulatedEngine(fail=fail)).run()
+    frame = store.frame("default")
+    failed = frame[frame["state"] == "failed"]
+    assert summary.admitted == 30
+    assert 0 < summary.failed == len(failed) < 30
+    assert all(int(i, 16) % 5 == 0 for i in failed["id"])
+    assert failed["reason"].str.len().gt(10).all()
+    assert failed["ap"].isna().all()  # missing, not zero
+    assert not set(failed["id"]) & set(summary.front)
+
+
+def test_what_breaks_a_limit_on_paper_is_neither_timed_nor_trained(store):
+    engine = SimulatedEngine()
+    study = replace(STUDY, limits=(Limit.parse("macs <= 200e6"), Limit.parse("peak_bytes <= 3e6")))
+    summary = prepared(study, store, engine).run()
+    frame = store.frame("default")
+    inside = (frame["macs"] <= 200e6) & (frame["peak_bytes"] <= 3e6)
+    assert summary.admitted == 30 == inside.sum()
+    assert set(frame["id"][inside]) == {j.architecture.id for j in engine.jobs} == set(engine.timed)
+    assert (frame["state"][~inside] == "refused").all()
+    assert frame["reason"][~inside].str.contains("<=").all()
+
+
+def test_what_breaks_a_latency_limit_is_timed_but_not_trained(store):
+    engine = SimulatedEngine()
+    summary = prepared(replace(STUDY, limits=(Limit.parse("latency_ms <= 5"),)), store, engine).run()
+    assert summary.admitted == 30
+    assert all(simulated_latency(job.architecture) <= 5 for job in engine.jobs)
+    assert summary.refused == len(engine.timed) - 30 > 0
+
+
+def test_a_latency_limit_that_nothing_meets_ends_the_search(store):
+    engine = SimulatedEngine()
+    summary = prepared(replace(STUDY, limits=(Limit.parse("latency_ms <= 0.001"),)), store, engine).run()
+    assert summary.stopped
+    assert "limits" in summary.stopped
+    assert not engine.jobs
+
+
+def test_an_impossible_limit_is_refused_before_anything_runs():
+    with pytest.raises(StudyError, match=r"none of .* macs runs from .* Loosen the limit"):
+        check_limits(replace(STUDY, limits=(Limit.parse("macs <= 1000"),)))
+    check_limits(replace(STUDY, limits=(Limit.parse("macs <= 200e6"),)))
+
+
+def test_grid_goes_through_every_network_once(store):
+    space = DesignSpace.from_dict(SMALL)
+    small = replace(space, axes=tuple(a for a in space.axes))
+    engine = SimulatedEngine()
+    study = replace(STUDY, sampler="grid", space=small, budget=10**6)
+    search = prepared(study, store, engine)
+    engine.on_result = lambda _: search.stop.set() if len(engine.jobs) == 100 else None
+    with pytest.raises(Interrupted):
+        search.run()
+    summary = prepared(study, store, engine).run()
+    assert summary.stopped == "every architecture of the space was proposed"
+    assert summary.admitted == small.size == len({j.architecture.id for j in engine.jobs}) == len(engine.jobs)
+
+
+def test_only_the_best_share_is_promoted(store):
+    engine = SimulatedEngine()
+    rungs = (Fidelity(rung=0, image_visits=500), Fidelity(rung=1, image_visits=2000))
+    study = replace(STUDY, rungs=rungs, keep=0.25, population=10, budget=20)
+    summary = prepared(study, store, engine).run()
+    by_rung = [[j.architecture.id for j in engine.jobs if j.fidelity.rung == r] for r in (0, 1)]
+    assert summary.admitted == len(by_rung[0]) == 20
+    assert len(by_rung[1]) == 2 * 3  # ceil(0.25 x 10) in each of two generations
+    assert set(by_rung[1]) < set(by_rung[0])
+    seeds = {(j.architecture.id, j.fidelity.rung): j.seed for j in engine.jobs}
+    assert len(set(seeds.values())) == len(seeds)
+    frame = store.frame("default").set_index("id")
+    assert (frame["ap_n"] == 1).all()  # the highest rung alone, not a mean over rungs
+
+
+def test_a_study_run_with_other_settings_is_not_continued(store):
+    from search.run import UsageError
+
+    prepared(STUDY, store)
+    with pytest.raises(UsageError, match="another seed"):
+        _study_row(replace(STUDY, seed=1), store, resume=False, new=False)
+    assert _study_row(replace(STUDY, seed=1), store, resume=False, new=True).name == "default-2"
+    assert _study_row(replace(STUDY, budget=99), store, resume=True, new=False).name == "default"
+    with pytest.raises(UsageError, match="no study 'other' to resume"):
+        _study_row(replace(STUDY, name="other"), store, resume=True, new=False)
