@@ -74,9 +74,7 @@ def _ours(objects: Any, crowd: Any, detections: Any) -> dict[str, float | None]:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_equals_pycocotools_with_crowds_ties_and_empty_images(
-    seed: int, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_equals_pycocotools_with_crowds_ties_and_empty_images(seed: int, capfd: pytest.CaptureFixture[str]) -> None:
     problem = _problem(seed)
     ours = [-1.0 if value is None else value for value in _ours(*problem).values()]
     out, _ = capfd.readouterr()
