@@ -22,7 +22,7 @@ TINY = (
 )
 
 
-@pytest.fixture()
+@pytest.fixture
 def folder(tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
     return tmp_path

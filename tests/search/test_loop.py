@@ -17,13 +17,13 @@ from search.samplers import derive
 from search.store import Store
 from search.study import Limit, StudyError, load
 from space.design import DesignSpace
-from tests.simulator import SimulatedEngine, Silent, simulated_latency
+from tests.simulator import Silent, SimulatedEngine, simulated_latency
 from tests.space.test_design import SMALL
 
 STUDY = load(budget=30)
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path):
     with Store.open(str(tmp_path / "a.db")) as opened:
         yield opened
