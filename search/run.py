@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import sys
@@ -155,15 +157,17 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
     from evaluator.record import environment
     from evaluator.tasks import TASKS
 
-    row = store.study(study.name)
-    if row is not None and new:
-        taken = {other.name for other in store.studies()}
-        name = next(f"{study.name}-{n}" for n in range(2, 10**6) if f"{study.name}-{n}" not in taken)
-        row = None
-    else:
-        name = study.name
-    if row is not None:
-        changed = [key for key, value in study.identity().items() if row.config.get(key) != _plain(value)]
+    task = TASKS.get(study.task)
+    identity = {
+        **study.identity(),
+        "recipe_id": recipe_for(task, study.recipe).id(task),
+        "deployment_id": study.deployment.id,
+        # Latencies of two machines have no place on one front.
+        "device": environment().host,
+    }
+    name, row = study.name, store.study(study.name)
+    if row is not None and not new:
+        changed = [key for key, value in identity.items() if row.config.get(key) != _plain(value)]
         if changed:
             raise UsageError(
                 f"study '{name}' was run with another {', '.join(changed)}; add --new to start a new study beside it, "
@@ -173,22 +177,14 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
     if resume:
         names = ", ".join(repr(other.name) for other in store.studies()) or "none"
         raise UsageError(f"there is no study '{name}' to resume; studies here: {names}")
-    task = TASKS.get(study.task)
-    config = {
-        **study.identity(),
-        "budget": study.budget,
-        "recipe_id": recipe_for(task, study.recipe).id(task),
-        "deployment_id": study.deployment.id,
-        "device": environment().host,
-        "fingerprint": study.fingerprint,
-    }
-    return store.create_study(name, config, study.seed)
+    if row is not None:
+        taken = {other.name for other in store.studies()}
+        name = next(f"{study.name}-{n}" for n in itertools.count(2) if f"{study.name}-{n}" not in taken)
+    return store.create_study(name, {**identity, "budget": study.budget}, study.seed)
 
 
 def _plain(value: Any) -> Any:
     """As JSON gives it back."""
-    import json
-
     return json.loads(json.dumps(value))
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.metrics import METRICS, metric
-from evaluator.record import Deployment, Fidelity, digest
+from evaluator.record import Deployment, Fidelity
 from evaluator.tasks import TASKS
 from search.schedule import rungs
 from space.cost import BYTES
@@ -124,11 +124,6 @@ class Study:
             "recipe": self.recipe,
             "seed": self.seed,
         }
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of `identity`."""
-        return digest(self.identity())
 
 
 _KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space")

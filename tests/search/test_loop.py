@@ -199,5 +199,9 @@ def test_a_study_run_with_other_settings_is_not_continued(store):
         _study_row(replace(STUDY, seed=1), store, resume=False, new=False)
     assert _study_row(replace(STUDY, seed=1), store, resume=False, new=True).name == "default-2"
     assert _study_row(replace(STUDY, budget=99), store, resume=True, new=False).name == "default"
+    row = store.study("default")
+    store.update_study(row.id, config={**row.config, "device": "another machine x64"})
+    with pytest.raises(UsageError, match="another device"):
+        _study_row(STUDY, store, resume=False, new=False)
     with pytest.raises(UsageError, match="no study 'other' to resume"):
         _study_row(replace(STUDY, name="other"), store, resume=True, new=False)

@@ -32,10 +32,10 @@ def test_another_task_brings_its_own_score():
     assert not any("head" in gene or gene == "maxout" for gene in study.space.genes)
 
 
-def test_the_fingerprint_is_of_what_may_not_change():
-    assert load(budget=5).fingerprint == load(budget=6, name="x").fingerprint
+def test_the_identity_is_what_may_not_change():
+    assert load(budget=5).identity() == load(budget=6, name="x").identity()
     for change in ({"seed": 5}, {"limits": ["macs <= 3e8"]}, {"sampler": "random"}, {"task": "digits"}):
-        assert load(**change).fingerprint != load().fingerprint
+        assert load(**change).identity() != load().identity()
 
 
 @pytest.mark.parametrize(
