@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from evaluator.evaluate import evaluate
 from evaluator.profile import latency, paper
 from evaluator.recipe import recipe_for
 from evaluator.record import Evaluation, Fidelity, Job, Measurement, environment
@@ -401,8 +402,6 @@ class Search:
 
     def _train(self, batch: list[Proposal], fidelity: Fidelity, *, finish: bool) -> list[Proposal]:
         """Train a batch at one rung; returns those that succeeded. Each result is recorded as it comes."""
-        from evaluator.evaluate import evaluate
-
         self.progress.phase(f"training {len(batch)} candidates ({fidelity.image_visits} image visits each)")
         jobs = {p.number: self._job(p.architecture, fidelity) for p in batch}
         waiting: dict[Future[Any], Proposal] = {}

@@ -139,7 +139,7 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
         message = "stopped by the user"
         console.say(
             f"stopped with {search.summary.admitted} of {study.budget} candidates recorded in {db}; "
-            "the same command goes on from here"
+            + (f"go on with --name {row.name} instead of --new" if new else "the same command goes on from here")
         )
         return INTERRUPTED
     finally:

@@ -65,11 +65,14 @@ def prepare(folder: str, build: Callable[[], Arrays]) -> str | None:
 
 
 def load(folder: str, build: Callable[[], Arrays], *names: str) -> list[npt.NDArray[Any]]:
-    """The named arrays of `folder`, memory-mapped read-only. Sizes are checked, bytes are not."""
+    """The named arrays of `folder`, memory-mapped. Sizes are checked, bytes are not.
+
+    The maps are copy-on-write: every process reads the same pages, and none can change the files.
+    """
     home = root() / folder
     if _fault(home, every_byte=False) is not None:
         prepare(folder, build)
-    return [np.load(home / f"{name}.npy", mmap_mode="r") for name in names]
+    return [np.load(home / f"{name}.npy", mmap_mode="c") for name in names]
 
 
 def _write(folder: Path, arrays: Arrays) -> None:

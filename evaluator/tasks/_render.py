@@ -95,7 +95,8 @@ def _resample(square: Pixels, size: int) -> Pixels:
     second = np.minimum(first + 1, side - 1)
     rows = square[first] * (256 - part)[:, None, None] + square[second] * part[:, None, None]
     both = rows[:, first] * (256 - part)[None, :, None] + rows[:, second] * part[None, :, None]
-    return (both + 32768) >> 16
+    picture: Pixels = (both + 32768) >> 16
+    return picture
 
 
 def glyph(source: int, side: int, degrees: int) -> Glyph:

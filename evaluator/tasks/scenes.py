@@ -8,6 +8,7 @@ to these images: small is under 12x12 pixels, large over 24x24.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -27,13 +28,13 @@ class Scenes:
     """The built-in detection task."""
 
     name = "scenes"
-    version = "1"
+    version = "2"
     size = 64
     num_classes = _render.NUM_CLASSES
-    head_kind: Literal["detector"] = "detector"
+    head_kind: Literal["detector", "classifier"] = "detector"
     objective = "ap"
     area_limits = (12.0**2, 24.0**2)
-    recipe: Mapping[str, Any] = {}
+    recipe: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def folder(self) -> str:
@@ -72,7 +73,7 @@ def scene(
     """
     dice = Dice(1, ("train", "val").index(split), index)
     image, origin = _render.background(dice, split, size)
-    image = image * dice.roll(64, 176) >> 8
+    image = image * dice.roll(40, 136) >> 8
     targets = np.full((MAX_OBJECTS, 5), -1, np.int16)
     sources = np.full(MAX_OBJECTS, -1, np.int16)
     placed = 0
@@ -83,17 +84,15 @@ def scene(
         place = _free_place(dice, glyph, targets[:placed], size)
         if place is None:
             continue
-        colour = np.array([dice.roll(110, 256) for _ in range(3)])
-        _render.draw(image, glyph.alpha, *place, colour, dice.roll(176, 257))
+        colour = np.array([dice.roll(136, 256) for _ in range(3)])
+        _render.draw(image, glyph.alpha, *place, colour, dice.roll(192, 257))
         targets[placed] = glyph.label, *place, *glyph.alpha.shape[::-1]
         sources[placed] = glyph.source
         placed += 1
     return image.astype(np.uint8), targets, np.concatenate([sources, np.array(origin, np.int16)])
 
 
-def _free_place(
-    dice: Dice, glyph: Glyph, taken: npt.NDArray[np.int16], size: int
-) -> tuple[int, int] | None:
+def _free_place(dice: Dice, glyph: Glyph, taken: npt.NDArray[np.int16], size: int) -> tuple[int, int] | None:
     """Left and top where at most a tenth of the glyph or of any earlier object is covered, if one is found."""
     height, width = glyph.alpha.shape
     for _ in range(12):
@@ -118,7 +117,10 @@ def anchors_of(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
         shared = np.minimum(sizes[:, None], centres[None]).prod(axis=2)
         union = sizes.prod(axis=1)[:, None] + centres.prod(axis=1)[None] - shared
         nearest = np.argmax(shared * 1_000_000 // union, axis=1)
-        moved = np.stack([np.median(sizes[nearest == k], axis=0).astype(np.int64) for k in range(number)])
+        members = [sizes[nearest == k] for k in range(number)]
+        moved = np.stack(
+            [np.median(members[k], axis=0).astype(np.int64) if len(members[k]) else centres[k] for k in range(number)]
+        )
         if np.array_equal(moved, centres):
             break
         centres = moved

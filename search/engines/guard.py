@@ -19,7 +19,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-PRELOAD = ["torch", "torch._dynamo", "evaluator.evaluate"]
+PRELOAD = ["torch", "torch._dynamo", "evaluator.evaluate", "evaluator.train", "evaluator.profile"]
 WALL_FACTOR = 4.0
 """A process may take this many times its processor-time limit in wall time."""
 

@@ -37,7 +37,7 @@ def _sources(cache: Path, task: str, split: str) -> np.ndarray[Any, Any]:
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_no_source_digit_is_in_both_splits(cache: Path, name: str) -> None:
-    train, val = (set(_sources(cache, name, split)[:, :4].ravel()) - {-1} for split in ("train", "val"))
+    train, val = (set(_sources(cache, name, split)[:, :-4].ravel()) - {-1} for split in ("train", "val"))
     assert len(train) > 1000
     assert len(val) > 400
     assert not train & val
@@ -48,7 +48,7 @@ def test_no_photo_region_is_in_both_splits(cache: Path, name: str) -> None:
     shown = {}
     for split in ("train", "val"):
         shown[split] = np.zeros(_render.photos().shape[:3], bool)
-        for photo, left, top, side in _sources(cache, name, split)[:, 4:]:
+        for photo, left, top, side in _sources(cache, name, split)[:, -4:]:
             shown[split][photo, top : top + side, left : left + side] = True
     assert shown["train"].mean() > 0.5
     assert shown["val"].mean() > 0.25

@@ -15,6 +15,7 @@ from evaluator import detection
 from evaluator.detection import assign, decode, detect, flatten, giou, grid, iou, start
 from evaluator.evaluate import evaluate
 from evaluator.metrics import METRICS
+from evaluator.muon import Muon, orthogonal
 from evaluator.recipe import Recipe, recipe_for
 from evaluator.record import Evaluation, Fidelity, Job
 from evaluator.tasks import TASKS, Split
@@ -75,13 +76,18 @@ def test_measurements_say_where_they_come_from() -> None:
     assert all(math.isfinite(point["loss"]) for point in evaluation.curve)
 
 
-@pytest.mark.parametrize("task", ["scenes", "digits"])
-def test_training_learns(task: str) -> None:
-    evaluation = evaluate(_job(task, visits=800))
+@pytest.mark.parametrize(("task", "visits"), [("scenes", 800), ("digits", 3200)])
+def test_training_learns(task: str, visits: int) -> None:
+    """A classifier is supervised once an image, a detector once an object and cell: it needs longer."""
+    job = _job(task, visits=visits)
+    if task == "digits":
+        stages = tuple(Stage(width=width, depth=1) for width in (16, 48, 96))
+        job = replace(job, architecture=replace(CLASSIFIER, stages=stages))
+    evaluation = evaluate(job)
     losses = [point["loss"] for point in evaluation.curve]
     assert np.mean(losses[-4:]) < 0.9 * np.mean(losses[:2])
     untrained = evaluate(_job(task, visits=8))
-    assert (_values(evaluation)["val_loss"] or 9) < (_values(untrained)["val_loss"] or 0)
+    assert (_values(evaluation)["val_loss"] or 9) < 0.95 * (_values(untrained)["val_loss"] or 0)
 
 
 def test_a_loss_that_is_not_finite_fails_the_evaluation_and_says_when() -> None:
@@ -208,8 +214,8 @@ def _answer(boxes: list[tuple[int, int, float]]) -> torch.Tensor:
 
 
 def test_suppression_keeps_the_best_of_a_class_and_all_of_different_classes() -> None:
-    last = NUM - 1  # the largest anchor, last cell; its neighbour to the left overlaps it by a half
-    raw = _answer([(last, 3, 2.0), (last - 1, 3, 1.0), (0, 3, 0.0), (last - 4, 5, -1.0)])
+    last = NUM - 6  # the largest anchor in an inner cell; half of it overlaps the one in the row above
+    raw = _answer([(last, 3, 2.0), (last - 4, 3, 1.0), (0, 3, 0.0), (last - 4 - 16, 5, -1.0)])
     found = detect(raw, GRID, 64, replace(Recipe(), nms_iou=0.3))
     kept = [(round(s, 3), c) for s, c in zip(found.scores_BK[0].tolist(), found.classes_BK[0].tolist()) if s > 0.1]
     assert kept == [(0.881, 3), (0.5, 3), (0.269, 5)]
@@ -239,12 +245,12 @@ def test_loss_falls_as_the_answer_gets_right() -> None:
     targets = torch.full((1, 4, 5), -1.0)
     targets[0, 0] = torch.tensor([3, *GRID.boxes_N4[NUM - 6].tolist()])
     right = _answer([(NUM - 6, 3, 9.0)])
-    slots = assign(GRID, targets[..., 1:], targets[..., 0] >= 0, 0.5)
+    slots = assign(GRID, targets[..., 1:], targets[..., 0] >= 0, Recipe().positive_iou)
     for anchor in (slots[0] >= 0).nonzero()[:, 0].tolist():
         right[0, anchor, 4], right[0, anchor, 5 + 3] = 9.0, 20.0
     losses = [float(detection.loss(raw, GRID, targets, Recipe())) for raw in (right, _answer([]), -right)]
     assert losses == sorted(losses)
-    assert losses[0] < 1
+    assert losses[0] < 1.5  # the anchor itself is exact; the others around it still have to move
 
 
 def test_a_picture_without_objects_has_a_loss() -> None:
@@ -291,12 +297,32 @@ def test_one_cycle_rises_to_its_peak_and_ends_near_zero() -> None:
 
 
 def test_evaluation_uses_averaged_weights() -> None:
-    """With decay so slow that the average stays at the start, training changes next to nothing."""
+    """With a decay so slow that the average stays at the start, an untrained network is evaluated."""
     task = TASKS.get("digits")
-    losses = []
-    for average in (0.999999, 0.0):
-        network = Network(lower(CLASSIFIER, 64, 64))
-        recipe = replace(recipe_for(task), average=average)
-        losses.append(train(network, task, recipe, image_visits=400, seed=0).metrics["val_loss"] or 0)
-    assert losses[0] == pytest.approx(math.log(10), abs=0.2)
-    assert losses[1] < losses[0] - 0.02
+    network = Network(lower(CLASSIFIER, 64, 64))
+    frozen = train(network, task, replace(recipe_for(task), average=1 - 1e-9), image_visits=160, seed=0)
+    moving = train(network, task, replace(recipe_for(task), average=0.0), image_visits=160, seed=0)
+    assert frozen.metrics["val_loss"] == pytest.approx(math.log(10), abs=0.05)
+    assert abs((moving.metrics["val_loss"] or 0) - (frozen.metrics["val_loss"] or 0)) > 1e-4
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 48), (2, 48, 16), (1, 8, 8)])
+def test_muon_steps_have_the_gradients_singular_vectors_and_flatter_values(shape: tuple[int, int, int]) -> None:
+    matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    for before, after in zip(matrices, orthogonal(matrices)):
+        left, values, right = torch.linalg.svd(before, full_matrices=False)
+        rotated = left.T @ after @ right.T
+        assert torch.allclose(rotated, rotated.diag().diag(), atol=1e-3)
+        assert rotated.diag().max() < 1.3
+        assert rotated.diag()[: len(values) // 2].min() > 0.5
+        assert rotated.diag().min() > 0
+
+
+def test_muon_goes_downhill_by_its_rate() -> None:
+    weight = torch.nn.Parameter(torch.zeros(8, 4, 3, 3))
+    goal = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0))
+    muon = Muon([weight], momentum=0.0)
+    (0.5 * (weight - goal).square().sum()).backward()  # type: ignore[no-untyped-call]
+    muon.step(0.1)
+    assert (weight.detach() * goal).sum() > 0
+    assert torch.linalg.matrix_norm(weight.detach().reshape(8, 36), ord=2) == pytest.approx(0.1, rel=0.35)

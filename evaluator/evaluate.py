@@ -1,0 +1,53 @@
+"""What a worker process calls: one job in, one evaluation out. Picklable and at top level by intent."""
+
+from __future__ import annotations
+
+import time
+
+from evaluator.metrics import metric
+from evaluator.recipe import recipe_for
+from evaluator.record import Evaluation, Job, Measurement, environment
+from evaluator.tasks import TASKS
+from space.lower import lower
+
+
+def evaluate(job: Job) -> Evaluation:
+    """Train the job's architecture on its task and measure it.
+
+    A loss that is not finite gives a failed evaluation with the reason; every other exception is left to
+    the guard around the worker.
+    """
+    # Here, because the search driver imports this module to name the function, and it does without torch.
+    from evaluator.train import LossNotFinite, train
+    from space.module import Network
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    task = TASKS.get(job.task)
+    recipe = recipe_for(task, job.recipe)
+    visits = job.fidelity.image_visits
+    if job.architecture.head.kind != task.head_kind:
+        raise ValueError(
+            f"task '{job.task}' needs a {task.head_kind} head, "
+            f"architecture {job.architecture.id} has a {job.architecture.head.kind}"
+        )
+    network = Network(lower(job.architecture, task.size, task.size, num_classes=task.num_classes))
+    try:
+        result = train(network, task, recipe, image_visits=visits, seed=job.seed)
+    except LossNotFinite as error:
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        return Evaluation(state="failed", reason=str(error), seconds=seconds, cpu_seconds=cpu_seconds)
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    values = {**result.metrics, "train_seconds": seconds, "train_cpu_seconds": cpu_seconds}
+    return Evaluation(
+        state="complete",
+        measurements=[
+            Measurement(
+                metric=name, value=value, unit=metric(name).unit,
+                reason="no object of this kind in the validation set" if value is None else None,
+                task=job.task, recipe=recipe.id(task), rung=job.fidelity.rung, image_visits=visits,
+                seed=job.seed, environment=environment(),
+            )
+            for name, value in values.items()
+        ],
+        curve=result.curve, seconds=seconds, cpu_seconds=cpu_seconds,
+    )  # fmt: skip
