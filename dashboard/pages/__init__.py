@@ -1,0 +1,1 @@
+"""One module a page: functions from data to Dash components, without callbacks."""

@@ -1,0 +1,135 @@
+"""python -m dashboard: serve the dashboard over a study database, here and offline."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+if TYPE_CHECKING:
+    from dashboard.data import Database
+
+USAGE = 2
+"""Exit code for bad input."""
+LOCAL = ("127.0.0.1", "localhost", "::1")
+
+app = App(
+    name="python -m dashboard",
+    help="Look at the candidates of a search while it runs or afterwards. Nothing is ever written.",
+    version_flags=[],
+)
+
+
+class UsageError(Exception):
+    """Bad input; the message is the one line that the user sees."""
+
+
+@app.default
+def run(
+    *,
+    db: str = "csp.db",
+    host: str = "127.0.0.1",
+    port: int = 8050,
+    open: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Serve the dashboard.
+
+    Parameters
+    ----------
+    db
+        SQLite file or SQLAlchemy URL; it may not exist yet.
+    host
+        Address to listen on. Anything but this machine alone is without a login.
+    port
+        Port to listen on; 0 takes a free one.
+    open
+        Open the page in a browser.
+    """
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port is {port}; it must be between 0 and 65535")
+    listener = _listen(host, port)
+    with listener:
+        from dashboard.data import Database
+        from search.store import StoreError
+
+        try:
+            database = Database(db)
+            database.check()
+        except StoreError as error:
+            raise UsageError(str(error)) from error
+        _serve(database, listener, host, browser=open)
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Raises UsageError that says what to change."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (socket.gaierror, UnicodeError) as error:
+        raise UsageError(f"--host '{host}' is not a name or address of this machine") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Two sockets may bind the same address until one listens; fail here, not in the server.
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        reasons = {
+            errno.EADDRINUSE: f"port {port} on {host} is in use; give another one with --port, or --port 0",
+            errno.EACCES: f"port {port} needs privileges; give one from 1024 on with --port",
+            errno.EADDRNOTAVAIL: f"--host '{host}' is not an address of this machine",
+        }
+        raise UsageError(reasons.get(error.errno or 0, f"cannot listen on {host}:{port}: {error}")) from error
+    return listener
+
+
+def _serve(database: Database, listener: socket.socket, host: str, *, browser: bool) -> None:
+    import logging
+    import signal
+
+    from waitress.server import create_server
+
+    from dashboard.app import create_app
+
+    name = f"[{host}]" if ":" in host else host
+    url = f"http://{name}:{listener.getsockname()[1]}"
+    if host not in LOCAL:
+        print(f"warning: anyone who can reach {url} can read the database: there is no login", file=sys.stderr)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    application = create_app(database, hosts=LOCAL if host in LOCAL else ())
+    server: Any = create_server(application.server, sockets=[listener], threads=6, ident=None)
+
+    def stop(*_: object) -> None:
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    print(f"CSP Explorer at {url} shows {database.shown}; Ctrl-C stops it", flush=True)
+    if browser:
+        import webbrowser
+
+        threading.Timer(0.5, webbrowser.open, [url]).start()
+    server.run()  # returns after Ctrl-C
+    server.close()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code. User errors are one line on stderr and code 2."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+    except (CycloptsError, UsageError) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        return 0
+    return int(code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

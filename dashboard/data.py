@@ -1,0 +1,189 @@
+"""Reading the store for pages: one cached snapshot a study, re-read only when the database changed.
+
+A file that is missing, empty or without candidates is a state of the page, not an error. Nothing here writes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from dashboard.candidates import prepare
+from search.store import Store, StoreError, StudyRow, url_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from space.architecture import Architecture
+
+Phase = Literal["missing", "empty", "waiting", "ready", "error"]
+"""missing: no file; empty: no table or no study yet; waiting: a study without candidates."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshot:
+    """A study as it was at `read_at`."""
+
+    phase: Phase
+    token: str = ""
+    """Changes whenever anything was recorded."""
+    study: StudyRow | None = None
+    studies: list[StudyRow] = field(default_factory=list)
+    frame: pd.DataFrame | None = None
+    read_at: float = 0.0
+    problem: str | None = None
+    """Why the newest data could not be read; what else is here is then older."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """One architecture with everything known of it."""
+
+    architecture: Architecture
+    measurements: list[dict[str, Any]]
+    evaluations: list[dict[str, Any]]
+
+
+class Database:
+    """A database to look at: a path or SQLAlchemy URL. Safe for threads."""
+
+    def __init__(self, database: str) -> None:
+        self.url = url_of(database)
+        self.database = database
+        self.shown = str(self.url.database) if self._is_file else self.url.render_as_string(hide_password=True)
+        self._lock = threading.Lock()
+        self._store: Store | None = None
+        self._file: tuple[int, int] | None = None
+        self._cache: dict[str, Snapshot] = {}
+
+    @property
+    def _is_file(self) -> bool:
+        return self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:")
+
+    def check(self) -> None:
+        """Raise StoreError unless the database can be shown, now or once a search has written to it."""
+        snapshot = self.snapshot()
+        if snapshot.phase == "error":
+            raise StoreError(snapshot.problem or f"cannot read '{self.shown}'")
+
+    def snapshot(self, study: str = "") -> Snapshot:
+        """The newest state of a study, or of the one that changed last if `study` is empty or unknown."""
+        with self._lock:
+            try:
+                found = self._read(study)
+            except (StoreError, SQLAlchemyError, OSError) as error:
+                self._close()
+                found = self._failed(study, error)
+            self._cache[study] = found
+            return found
+
+    def detail(self, architecture_id: str) -> Detail | None:
+        """Everything known of an architecture; None if the database does not have it."""
+
+        def read(store: Store) -> Detail | None:
+            architecture = store.architecture(architecture_id)
+            if architecture is None:
+                return None
+            return Detail(
+                architecture=architecture,
+                measurements=store.measurements(architecture_id),
+                evaluations=store.evaluations(architecture_id),
+            )
+
+        return self._with_store(read)
+
+    def _with_store(self, read: Callable[[Store], T]) -> T:
+        with self._lock:
+            try:
+                return read(self._opened())
+            except SQLAlchemyError as error:
+                self._close()
+                raise StoreError(f"cannot read '{self.shown}': {_reason(error)}") from error
+
+    def _close(self) -> None:
+        if self._store is not None:
+            self._store.close()
+        self._store = None
+
+    def _identity(self) -> tuple[int, int] | None:
+        """What tells a replaced file from the one that is open."""
+        if not self._is_file:
+            return None
+        try:
+            status = Path(str(self.url.database)).stat()
+        except FileNotFoundError:
+            return None  # opening says why
+        return status.st_dev, status.st_ino
+
+    def _opened(self) -> Store:
+        identity = self._identity()
+        if self._store is not None and identity != self._file:
+            self._close()
+            self._cache.clear()
+        if self._store is None:
+            self._store = Store.open(self.database, create=False, read_only=True)
+            self._file = identity
+        return self._store
+
+    def _read(self, name: str) -> Snapshot:
+        if self._is_file:
+            path = Path(str(self.url.database))
+            if path.parent.is_dir() and not path.exists():
+                self._close()
+                self._cache.clear()
+                return Snapshot(phase="missing", read_at=time.time())
+        store = self._opened()
+        token = "-".join(str(part) for part in store.data_version())
+        if (known := self._known(name, token)) is not None:
+            return known
+        studies = store.studies()
+        if not studies:
+            return Snapshot(phase="empty", token=token, read_at=time.time())
+        study = next((row for row in studies if row.name == name), studies[0])
+        if (known := self._known(study.name, token)) is not None:
+            return known
+        frame = prepare(store.frame(study.name))
+        found = Snapshot(
+            phase="ready" if len(frame) else "waiting",
+            token=token,
+            study=study,
+            studies=studies,
+            frame=frame,
+            read_at=time.time(),
+        )
+        self._cache[study.name] = found
+        return found
+
+    def _known(self, name: str, token: str) -> Snapshot | None:
+        """What was read under this name, if nothing was recorded since."""
+        cached = self._cache.get(name)
+        if cached is None or cached.token != token or cached.phase == "error":
+            return None
+        return replace(cached, read_at=time.time(), problem=None)
+
+    def _failed(self, name: str, error: Exception) -> Snapshot:
+        text = str(error) if isinstance(error, StoreError) else f"cannot read '{self.shown}': {_reason(error)}"
+        cached = self._cache.get(name)
+        if cached is not None and cached.phase == "ready":
+            return replace(cached, problem=text)
+        if isinstance(error, StoreError) and "' is empty;" in text:
+            return Snapshot(phase="empty", read_at=time.time())
+        return Snapshot(phase="error", problem=text, read_at=time.time())
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0]
+
+
+def progress(study: StudyRow, frame: pd.DataFrame) -> tuple[int, int | None]:
+    """Candidates that are finished (complete or failed) and the budget."""
+    budget = study.config.get("budget")
+    return int(frame["state"].isin(["complete", "failed"]).sum()), budget if isinstance(budget, int) else None

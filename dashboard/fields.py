@@ -1,0 +1,125 @@
+"""What a person may put on an axis, colour by, or filter: the metrics, and the axes of the design space.
+
+One `Field` describes one column of a study's frame: how it is called, in which unit it is shown, and which
+end of it is better.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from evaluator.metrics import METRICS
+
+Kind = Literal["metric", "number", "category"]
+MISSING = "–"
+
+_LABELS = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP small",
+    "ap_medium": "AP medium",
+    "ap_large": "AP large",
+    "accuracy": "Accuracy",
+    "val_loss": "Validation loss",
+    "train_seconds": "Training time",
+    "train_cpu_seconds": "Training CPU time",
+    "macs": "MACs",
+    "params": "Parameters",
+    "activations": "Activations",
+    "cio": "CIO",
+    "peak_bytes": "Peak memory",
+    "weight_bytes": "Weights",
+    "latency_ms": "Latency",
+    "latency_median_ms": "Latency median",
+    "latency_p90_ms": "Latency p90",
+    "latency_cpu_ms": "Latency CPU time",
+}
+_NUMBERS = {
+    "partial_ratio": ("Partial ratio γ", "share of base channels that bypasses the blocks, mean over stages"),
+    "depth": ("Depth", "blocks of all stages together"),
+    "num_stages": ("Stages", "number of stages"),
+    "width": ("Last width", "base channels of the last stage"),
+    "stem_width": ("Stem width", "channels of the first convolution"),
+    "head_width": ("Head width", "channels of the head's maps"),
+    "maxout": ("Maxout", "channel groups of the Maxout before concatenation; 1 is none"),
+    "number": ("Proposal number", "order in which the sampler proposed the candidates"),
+}
+_CATEGORIES = {
+    "block": ("Block", "repeated unit of a stage"),
+    "fusion": ("Fusion", "how the cross path joins the main path"),
+    "head": ("Head", "pyramid fusion of the head"),
+    "split": ("Split", "how channels are divided: a slice, or two 1×1 convolutions"),
+    "activation": ("Activation", "non-linearity of the network"),
+    "growth_rate": ("Growth rate", "channels that each dense layer adds"),
+    "bottleneck_ratio": ("Bottleneck ratio", "inner over outer width of a block"),
+    "cardinality": ("Cardinality", "groups of a resx block's 3×3 convolution"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One column. Values are kept in base units; multiply by `scale` for `unit`."""
+
+    name: str
+    label: str
+    meaning: str
+    kind: Kind
+    unit: str = ""
+    scale: float = 1.0
+    direction: Literal["maximize", "minimize"] | None = None
+    """None: neither end is better, so there is no front over this field."""
+
+    @property
+    def title(self) -> str:
+        """Label with its unit, as on an axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def show(self, value: float | None) -> str:
+        """A number as a person reads it; an en dash if missing."""
+        if value is None or math.isnan(value):
+            return MISSING
+        if self.name == "flops":
+            return METRICS["macs"].show(value)
+        return METRICS[self.name].show(value) if self.kind == "metric" else f"{value:g}"
+
+    def show_scaled(self, value: float) -> str:
+        """A number already in `unit`, for example the bound of a filter."""
+        return f"{value:.4g} {self.unit}".rstrip()
+
+
+def _fields() -> dict[str, Field]:
+    fields = {
+        name: Field(
+            name=name,
+            label=_LABELS.get(name, name.replace("_", " ").capitalize()),
+            meaning=metric.meaning,
+            kind="metric",
+            unit=metric.shown_unit,
+            scale=metric.scale,
+            direction=metric.direction,
+        )
+        for name, metric in METRICS.items()
+    }
+    macs = fields["macs"]
+    fields["flops"] = Field(
+        name="flops", label="FLOPs", meaning="2 × MACs, derived", kind="metric", unit=macs.unit,
+        scale=macs.scale, direction="minimize",
+    )  # fmt: skip
+    for name, (label, meaning) in _NUMBERS.items():
+        fields[name] = Field(name=name, label=label, meaning=meaning, kind="number")
+    for name, (label, meaning) in _CATEGORIES.items():
+        fields[name] = Field(name=name, label=label, meaning=meaning, kind="category")
+    return fields
+
+
+FIELDS: dict[str, Field] = _fields()
+"""Every field by name: metrics first, then numbers, then categories."""
+
+NUMERIC = tuple(name for name, field in FIELDS.items() if field.kind != "category")
+FILTERED = ("ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes", "weight_bytes", "partial_ratio", "depth")
+"""Fields with a slider, in the order of the rail; one without data is hidden."""
+CHIPS = ("block", "fusion", "head")
+"""Categories with a row of check boxes."""

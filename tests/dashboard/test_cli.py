@@ -1,0 +1,162 @@
+"""The command line, in real processes: one clear line and exit code 2, or a page."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+
+def dashboard(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dashboard", *arguments], capture_output=True, text=True, timeout=30, cwd=cwd
+    )
+
+
+def test_the_dashboard_imports_no_torch_optuna_or_fvcore(path: Path) -> None:
+    code = (
+        "import sys, dashboard.__main__, dashboard.app\n"
+        "from dashboard.data import Database\n"
+        f"database = Database({str(path)!r})\n"
+        "app = dashboard.app.create_app(database)\n"
+        "from dashboard.pages import candidate\n"
+        "snapshot = database.snapshot()\n"
+        "candidate.layout(database.detail(snapshot.frame['id'].iloc[0]), snapshot, '')\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'optuna', 'fvcore', 'onnxruntime'}))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_help_is_fast_and_names_every_option() -> None:
+    began = time.perf_counter()
+    result = dashboard("--help")
+    assert result.returncode == 0
+    assert time.perf_counter() - began < 5
+    for option in ("--db", "--host", "--port", "--open"):
+        assert option in result.stdout
+
+
+def foreign(tmp_path: Path) -> str:
+    path = tmp_path / "foreign.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE IF NOT EXISTS trials (id INTEGER)")
+    connection.commit()
+    connection.close()
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--db", "{foreign}"], "belongs to another program"),
+        (["--db", "{tmp}/no/such/folder/csp.db"], "does not exist"),
+        (["--db", "{tmp}"], "is a folder"),
+        (["--db", "nosuch://x"], "nosuch"),
+        (["--db", "postgresql://u:secret@127.0.0.1:1/x"], "cannot open"),
+        (["--db", "://"], "://"),
+        (["--port", "70000"], "must be between 0 and 65535"),
+        (["--port", "x"], "--port"),
+        (["--host", "no.such.host.invalid"], "is not a name or address"),
+        (["--host", "203.0.113.7"], "is not an address of this machine"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:
+    filled = [text.format(tmp=tmp_path, foreign=foreign(tmp_path)) if "{" in text else text for text in arguments]
+    result = dashboard("--port", "0", *filled) if "--port" not in filled else dashboard(*filled)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert message in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_a_port_in_use_is_named(path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        result = dashboard("--db", str(path), "--port", str(port))
+    assert result.returncode == 2
+    assert f"port {port} on 127.0.0.1 is in use" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_privileged_port_is_named(path: Path) -> None:
+    try:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 81))
+    except PermissionError:
+        result = dashboard("--db", str(path), "--port", "81")
+        assert result.returncode == 2
+        assert "needs privileges" in result.stderr
+    else:
+        pytest.skip("this user may bind port 81")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_answers_and_stops(path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashboard", "--db", str(path), "--port", "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert str(path) in line
+        url = line.split(" at ")[1].split()[0]
+        with urlopen(f"{url}/health", timeout=10) as response:
+            assert response.status == 200
+            assert json.load(response)["database"] == "ready"
+            assert "unsafe-eval" not in response.headers["Content-Security-Policy"]
+        with pytest.raises(OSError, match="403"):
+            urlopen(Request(f"{url}/", headers={"Host": "rebound.example"}), timeout=10)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    assert errors == ""
+
+
+def test_another_host_warns_that_there_is_no_login(path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashboard", "--db", str(path), "--port", "0", "--host", "0.0.0.0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        os.kill(process.pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    finally:
+        process.kill()
+        process.wait()
+    assert "there is no login" in errors
+
+
+def test_a_missing_file_is_a_page_and_not_an_error(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashboard", "--port", "0"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    try:
+        assert process.stdout is not None
+        url = process.stdout.readline().split(" at ")[1].split()[0]
+        with urlopen(f"{url}/health", timeout=10) as response:
+            assert json.load(response)["database"] == "missing"
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+    assert not (tmp_path / "csp.db").exists()

@@ -1,0 +1,129 @@
+"""States of a database, and the cache."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from dashboard.data import Database
+from dashboard.pages import message
+from search.store import Store, StoreError
+from tests.databases import add, build, config
+
+
+def test_a_database_that_comes_into_being_goes_through_all_phases(tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    database = Database(str(path))
+    assert database.snapshot().phase == "missing"
+    path.touch()
+    assert database.snapshot().phase == "empty"
+    with Store.open(str(path)) as store:
+        assert database.snapshot().phase == "empty"
+        study = store.create_study("new", config(), seed=0)
+        assert database.snapshot().phase == "waiting"
+        add(store, study.id, 0, 2)
+        snapshot = database.snapshot()
+        assert snapshot.phase == "ready"
+        assert snapshot.frame is not None
+        assert len(snapshot.frame) == 2
+
+
+def test_a_database_without_tables_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    assert Database(str(path)).snapshot().phase == "empty"
+
+
+def test_nothing_is_read_again_until_something_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 3, state="running")
+    reads = []
+    original = Store.frame
+    monkeypatch.setattr(Store, "frame", lambda store, name: reads.append(name) or original(store, name))
+    database = Database(str(path))
+    first = database.snapshot()
+    assert database.snapshot("default").frame is first.frame
+    assert len(reads) == 1
+    with Store.open(str(path)) as store:
+        add(store, 1, 3, 1)
+    second = database.snapshot()
+    assert second.token != first.token
+    assert second.frame is not None
+    assert len(second.frame) == 4
+    assert len(reads) == 2
+
+
+def test_a_replaced_file_is_opened_anew(tmp_path: Path) -> None:
+    path, other = tmp_path / "csp.db", tmp_path / "other.db"
+    build(str(path), 3)
+    build(str(other), 5, name="other")
+    database = Database(str(path))
+    assert database.snapshot().study.name == "default"  # type: ignore[union-attr]
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink(missing_ok=True)
+    os.replace(other, path)
+    assert database.snapshot().study.name == "other"  # type: ignore[union-attr]
+    path.unlink()
+    assert database.snapshot().phase == "missing"
+
+
+def test_an_unknown_study_falls_back_to_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 2)
+    build(str(path), 3, name="second")
+    database = Database(str(path))
+    assert database.snapshot("no such").study.name == "second"  # type: ignore[union-attr]
+    assert database.snapshot("default").study.name == "default"  # type: ignore[union-attr]
+
+
+def test_when_reading_fails_the_last_data_stay(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(str(path))
+    database.check()
+
+    def locked(_: Store) -> tuple[int, ...]:
+        raise StoreError("database is locked")
+
+    monkeypatch.setattr(Store, "data_version", locked)
+    snapshot = database.snapshot()
+    assert (snapshot.phase, snapshot.problem) == ("ready", "database is locked")
+    monkeypatch.undo()
+    assert database.snapshot().problem is None
+
+
+@pytest.mark.parametrize("content", [b"not a database at all, but text", None])
+def test_another_programs_file_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "other.db"
+    if content:
+        path.write_bytes(content)
+    else:
+        connection = sqlite3.connect(path)
+        connection.execute("CREATE TABLE studies (name TEXT)")
+        connection.commit()
+        connection.close()
+    with pytest.raises(StoreError, match=r"SQLite database|another program"):
+        Database(str(path)).check()
+
+
+def test_reading_never_writes(path: Path) -> None:
+    before = path.read_bytes()
+    database = Database(str(path))
+    snapshot = database.snapshot()
+    assert snapshot.frame is not None
+    assert database.detail(snapshot.frame["id"].iloc[0]) is not None
+    assert database.detail("0" * 12) is None
+    assert path.read_bytes() == before
+
+
+def test_the_command_to_type_names_the_database(tmp_path: Path) -> None:
+    assert message.command(Database("csp.db")) == "python -m search.run --budget 200"
+    assert message.command(Database("my runs.db")).endswith("--db 'my runs.db'")
+
+
+def test_passwords_are_not_shown() -> None:
+    assert "secret" not in Database("postgresql://user:secret@db.example/csp").shown

@@ -1,0 +1,83 @@
+"""The URL is the view."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dashboard.fields import CHIPS, FIELDS, FILTERED, METRICS, NUMERIC
+from dashboard.pages.overview import ranges_of
+from dashboard.view import DRAGS, SHOWN, View, default_view, objectives_of
+from evaluator.metrics import METRICS as KNOWN
+
+bounds = st.none() | st.floats(-1e9, 1e9).map(lambda value: float(f"{value:.10g}"))
+
+
+def any_end(pair: tuple[float | None, float | None]) -> bool:
+    return pair != (None, None)
+
+
+zooms = st.tuples(st.integers(-9999, 0), st.integers(1, 9999)).map(lambda ends: (ends[0] / 8, ends[1] / 8))
+views = st.builds(
+    View,
+    x=st.sampled_from(NUMERIC),
+    y=st.sampled_from(NUMERIC),
+    x_log=st.booleans(),
+    y_log=st.booleans(),
+    color=st.sampled_from(["", *FIELDS]),
+    size=st.sampled_from(["", *NUMERIC]),
+    show=st.sets(st.sampled_from(SHOWN)).map(lambda chosen: tuple(name for name in SHOWN if name in chosen)),
+    front=st.sampled_from(["axes", "all"]),
+    ranges=st.dictionaries(st.sampled_from(FILTERED), st.tuples(bounds, bounds).filter(any_end)),
+    kinds=st.dictionaries(st.sampled_from(CHIPS), st.lists(st.sampled_from(["res", "dense/res", "a b&c=d"]),
+                                                          unique=True).map(tuple)),
+    selected=st.lists(st.integers(0, 10**8), max_size=20).map(tuple),
+    zoom_x=st.none() | zooms,
+    zoom_y=st.none() | zooms,
+    drag=st.sampled_from(DRAGS),
+    study=st.text(max_size=20).map(str.strip),
+)  # fmt: skip
+
+
+@given(views)
+def test_a_copied_link_gives_the_same_view(view: View) -> None:
+    assert View.from_query("?" + view.to_query(View()), View()) == view
+
+
+@given(st.text(max_size=80))
+def test_no_query_raises(text: str) -> None:
+    View.from_query(text, View())
+    View.from_query(f"x={text}&min.ap={text}&sel={text}&show={text}", View())
+
+
+def test_default_view_has_an_empty_query_and_follows_the_objectives() -> None:
+    config = {"objectives": [{"metric": "accuracy"}, {"metric": "params"}]}
+    view = default_view(config)
+    assert (view.x, view.y, view.to_query(view)) == ("params", "accuracy", "")
+    assert objectives_of({"objectives": [{"metric": "from the future"}]}) == ["ap"]
+    assert default_view({}).x == "latency_ms"
+
+
+def test_a_slider_at_its_stops_is_no_filter() -> None:
+    assert ranges_of(["macs", "ap"], [[60, 580], [0.2, 0.4]], [60, 0.1], [580, 0.4]) == {"ap": (0.2, None)}
+    assert ranges_of(["macs"], [[60, 300]], [60], [580]) == {"macs": (None, 300e6)}
+
+
+def test_every_metric_is_a_field_with_its_direction() -> None:
+    assert METRICS is KNOWN
+    for name, metric in KNOWN.items():
+        assert FIELDS[name].direction == metric.direction
+        assert FIELDS[name].show(None) == "–"
+        assert FIELDS[name].show(1234567.0) == metric.show(1234567.0)
+
+
+@given(views)
+def test_a_zoom_is_kept_on_its_axis_only(view: View) -> None:
+    kept = json.loads(json.dumps(view.zooms()))
+    assert view.zoomed(kept) == view
+    other = replace(view, x_log=not view.x_log).zoomed(kept)
+    assert (other.zoom_x, other.zoom_y) == (None, view.zoom_y)
+    assert view.zoomed({}) == replace(view, zoom_x=None, zoom_y=None)
