@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.candidates import prepare
-from search.store import Store, StoreError, StudyRow, url_of
+from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,7 @@ class Database:
         cached = self._cache.get(name)
         if cached is not None and cached.phase == "ready":
             return replace(cached, problem=text)
-        if isinstance(error, StoreError) and "' is empty;" in text:
+        if isinstance(error, StoreEmpty):
             return Snapshot(phase="empty", read_at=time.time())
         return Snapshot(phase="error", problem=text, read_at=time.time())
 

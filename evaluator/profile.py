@@ -31,6 +31,7 @@ NOISY = 0.3
 def paper(architecture: Architecture, deployment: Deployment) -> list[Measurement]:
     """Exact costs from the graph at the deployment's size: no torch, well under a millisecond."""
     graph = lower(architecture, deployment.height, deployment.width, num_classes=deployment.num_classes)
+    here = environment()
     counted = cost(graph, batch=deployment.batch, precision=deployment.precision)
     return [
         Measurement(
@@ -42,6 +43,7 @@ def paper(architecture: Architecture, deployment: Deployment) -> list[Measuremen
             batch=deployment.batch,
             precision=deployment.precision,
             detail={"deployment": deployment.to_dict()},
+            environment=here,  # for the version of our own counting rules
         )
         for name in ("macs", "params", "activations", "cio", "peak_bytes", "weight_bytes")
     ]

@@ -44,6 +44,7 @@ class Console:
         self._status = ""
         self._start = time.monotonic()
         self._first: int | None = None
+        self._first_at = 0.0
 
     def __enter__(self) -> Console:
         self._start = time.monotonic()
@@ -72,8 +73,9 @@ class Console:
     def candidate(self, summary: Summary, proposal: Proposal, values: dict[str, float], note: str) -> None:
         """A candidate is finished: one line."""
         done = summary.admitted
+        now = time.monotonic()
         if self._first is None:
-            self._first = done - 1
+            self._first, self._first_at = done - 1, now
         numbers = "  ".join(
             f"{METRICS[o.metric].show(values.get(o.metric))}" if METRICS[o.metric].unit else
             f"{o.metric.upper()} {METRICS[o.metric].show(values.get(o.metric))}"
@@ -81,15 +83,20 @@ class Console:
         )  # fmt: skip
         label = proposal.state if proposal.state != "complete" else ""
         line = f"[{done:3d}/{summary.budget}] {proposal.architecture.id}  {numbers}  {label} {note}".rstrip()
-        rate = (time.monotonic() - self._start) / max(1, done - self._first)
-        eta = _clock(rate * max(0, summary.budget - done))
+        finished = done - self._first
+        if finished > self._study.population:
+            rate = (now - self._start) / finished
+        else:
+            # The first generation's latencies were all measured before its first candidate was finished.
+            rate = (now - self._first_at) / max(1, finished - 1)
+        left = f"about {_clock(rate * max(0, summary.budget - done))} left" if finished > 2 else ""
         volume = "–" if summary.hypervolume is None else f"{summary.hypervolume:.3f}"
         self._status = f"{len(summary.front)} on the front, hypervolume {volume}" + (
             f", {summary.failed} failed" if summary.failed else ""
         )
-        self._bar.update(self._task, completed=done, eta=f"about {eta} left")
+        self._bar.update(self._task, completed=done, eta=left)
         if self._live is None:
-            self.say(f"{line}   ({self._status}, about {eta} left)")
+            self.say(f"{line}   ({', '.join(filter(None, (self._status, left)))})")
         else:
             self._lines.append(line)
             self._live.update(self._draw())

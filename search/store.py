@@ -49,6 +49,10 @@ class StoreError(ValueError):
     """A database that cannot be used; the message says why and what to do."""
 
 
+class StoreEmpty(StoreError):
+    """A database in which nothing was ever stored, opened for reading."""
+
+
 def url_of(database: str) -> URL:
     """A SQLAlchemy URL from a URL or a file path. Raises StoreError for an unreadable URL."""
     try:
@@ -104,7 +108,7 @@ class Store:
         """
         url = url_of(database)
         if url.get_backend_name() == "sqlite":
-            _check_path(url.database or "", create=create and not read_only)
+            _check_path(url.database or "", create=create and not read_only, write=not read_only)
         try:
             store = Store(_engine(url, read_only))
             store._prepare(str(url.render_as_string(hide_password=True)), read_only)
@@ -128,9 +132,10 @@ class Store:
                 f"'{shown}' has schema {version}, newer than this version's {migrations.HEAD}; upgrade csp-explorer"
             )
         if version != migrations.HEAD:
+            if read_only and version is None:
+                raise StoreEmpty(f"'{shown}' is empty; run `python -m search.run` on it first")
             if read_only:
-                missing = "is empty" if version is None else f"has the older schema {version}"
-                raise StoreError(f"'{shown}' {missing}; run `python -m search.run` on it first")
+                raise StoreError(f"'{shown}' has the older schema {version}; run `python -m search.run` on it first")
             with self._engine.begin() as connection:
                 migrations.upgrade(connection)
         elif not read_only:
@@ -422,7 +427,7 @@ class Store:
         each metric of `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and
         `<metric>_origin`. A trained metric is the mean over the seeds of the highest rung reached under the
         study's task and recipe; a deployment metric is the newest value for the study's deployment. Missing is
-        NaN. Raises StoreError if there is no such study.
+        NaN, also in text columns that have other values. Raises StoreError if there is no such study.
         """
         import numpy as np
         import pandas as pd
@@ -538,7 +543,7 @@ def axes(spec: dict[str, Any] | None) -> dict[str, Any]:
     )
 
 
-def _check_path(path: str, *, create: bool) -> None:
+def _check_path(path: str, *, create: bool, write: bool) -> None:
     if path in ("", ":memory:"):
         return
     file = Path(path)
@@ -546,6 +551,9 @@ def _check_path(path: str, *, create: bool) -> None:
         raise StoreError(f"'{path}': the folder '{file.parent}' does not exist; create it or choose another path")
     if file.is_dir():
         raise StoreError(f"'{path}' is a folder; give a file")
+    # SQLite writes its log beside the file, so the folder counts too.
+    if write and not all(os.access(place, os.W_OK) for place in (file.parent, file) if place.exists()):
+        raise StoreError(f"'{path}' cannot be written: its disk or folder is read-only; give another path with --db")
     if not create and not file.exists():
         raise StoreError(f"'{path}' does not exist; run `python -m search.run --db {path}` first")
     if file.exists() and file.stat().st_size:
@@ -557,8 +565,10 @@ def _check_path(path: str, *, create: bool) -> None:
 def _engine(url: URL, read_only: bool) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite and read_only and url.database not in (None, "", ":memory:"):
-        target = Path(str(url.database)).resolve().as_uri()
-        url = URL.create("sqlite", database=f"{target}?mode=ro", query={"uri": "true"})
+        file = Path(str(url.database)).resolve()
+        # On a read-only disk SQLite cannot make its shared memory file; nobody can write there either.
+        fixed = "" if os.access(file.parent, os.W_OK) else "&immutable=1"
+        url = URL.create("sqlite", database=f"{file.as_uri()}?mode=ro{fixed}", query={"uri": "true"})
     # Spread and curve values may be NaN-free only: JSON has no NaN, and PostgreSQL refuses it.
     engine = sa.create_engine(url, json_serializer=lambda data: json.dumps(data, allow_nan=False))
     if sqlite:

@@ -137,7 +137,7 @@ class Architecture:
         return replace(self, stages=stages, head=replace(self.head, **ignored))
 
     def words(self) -> str:
-        """The architecture in one line, for people: `dense csp γ½ · 32/4 → 64x2 96x3 128x2 · efm 64`."""
+        """The architecture in one line: `stem 16 → dense/csp γ0.5 32×2 → … → efm 48 maxout 2:1 (silu)`."""
         parts = []
         for stage in self.stages:
             gamma = f" γ{stage.partial_ratio:.2g}" if stage.fusion != "none" else ""

@@ -158,13 +158,34 @@ def test_bad_input_is_one_line_and_code_2(folder, arguments, message):
     assert not done.stdout
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes to read-only folders")
-def test_a_read_only_folder_is_named(folder):
-    folder.chmod(0o500)
-    done = run(folder, "--budget", "1")
-    folder.chmod(0o700)
-    assert done.returncode == 2
-    assert "cannot open" in done.stderr
+@pytest.fixture()
+def read_only(tmp_path):
+    """A folder with a database that nobody can write to; root needs a read-only mount for that."""
+    place = tmp_path / "read-only"
+    place.mkdir()
+    root = os.geteuid() == 0
+    if root and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], check=False).returncode:
+        pytest.skip("root may write everywhere, and a read-only file system cannot be mounted here")
+    Store.open(str(place / "old.db")).close()
+    if root:
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+    else:
+        place.chmod(0o500)
+    yield place
+    if root:
+        subprocess.run(["umount", "-l", place], check=True)
+    else:
+        place.chmod(0o700)
+
+
+def test_a_read_only_disk_is_named_and_can_still_be_looked_at(folder, read_only):
+    for name in ("old.db", "new.db"):
+        done = run(folder, "--budget", "1", "--db", str(read_only / name))
+        assert done.returncode == 2
+        assert done.stderr.count("\n") == 1
+        assert "read-only; give another path with --db" in done.stderr
+    with Store.open(str(read_only / "old.db"), create=False, read_only=True) as store:
+        assert store.studies() == []
 
 
 def test_help_imports_no_torch(folder):
