@@ -158,7 +158,7 @@ def test_bad_input_is_one_line_and_code_2(folder, arguments, message):
     assert not done.stdout
 
 
-@pytest.fixture()
+@pytest.fixture
 def read_only(tmp_path):
     """A folder with a database that nobody can write to; root needs a read-only mount for that."""
     place = tmp_path / "read-only"
