@@ -20,7 +20,7 @@ from rich.text import Text
 from evaluator.metrics import METRICS
 
 if TYPE_CHECKING:
-    from search.loop import Summary
+    from search.progress import Summary
     from search.store import Proposal, Store, StudyRow
     from search.study import Study
 

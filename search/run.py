@@ -104,7 +104,8 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
 
     from evaluator.tasks import TASKS
     from search.engines.process import ProcessEngine
-    from search.loop import Interrupted, Search, check_limits
+    from search.loop import Search, check_limits
+    from search.progress import Interrupted
     from search.report import Console, farewell
 
     console = Console(study)

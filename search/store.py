@@ -9,7 +9,6 @@ was given and what to do.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -19,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, select
-from sqlalchemy.engine import URL, Connection, Engine, make_url
+from sqlalchemy import select
+from sqlalchemy.engine import Connection, Engine
 
-from evaluator.metrics import METRICS
 from evaluator.record import Environment, Evaluation, Job, Measurement
 from search import migrations
+from search.database import StoreEmpty, StoreError, check_path, make_engine, url_of
 from search.schema import (
     VERSION_TABLE,
     architectures,
@@ -37,28 +36,10 @@ from search.schema import (
 )
 from space.architecture import Architecture
 
-TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "val_loss",
-                     "train_seconds", "train_cpu_seconds"})  # fmt: skip
-"""Metrics that a training gives; all others describe the deployment."""
+__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StudyRow", "url_of"]
 
 DEFAULT_PATH = "csp.db"
 _LOCK_KEY = 0x435350  # "CSP"
-
-
-class StoreError(ValueError):
-    """A database that cannot be used; the message says why and what to do."""
-
-
-class StoreEmpty(StoreError):
-    """A database in which nothing was ever stored, opened for reading."""
-
-
-def url_of(database: str) -> URL:
-    """A SQLAlchemy URL from a URL or a file path. Raises StoreError for an unreadable URL."""
-    try:
-        return make_url(database) if "://" in database else URL.create("sqlite", database=database)
-    except sa.exc.ArgumentError as error:
-        raise StoreError(f"'{database}' is neither a file nor a database URL: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +89,9 @@ class Store:
         """
         url = url_of(database)
         if url.get_backend_name() == "sqlite":
-            _check_path(url.database or "", create=create and not read_only, write=not read_only)
+            check_path(url.database or "", create=create and not read_only, write=not read_only)
         try:
-            store = Store(_engine(url, read_only))
+            store = Store(make_engine(url, read_only))
             store._prepare(str(url.render_as_string(hide_password=True)), read_only)
         except (sa.exc.DBAPIError, sa.exc.NoSuchModuleError, ImportError) as error:
             reason = str(getattr(error, "orig", None) or error).splitlines()[0]
@@ -429,8 +410,7 @@ class Store:
         study's task and recipe; a deployment metric is the newest value for the study's deployment. Missing is
         NaN, also in text columns that have other values. Raises StoreError if there is no such study.
         """
-        import numpy as np
-        import pandas as pd
+        from search.frame import build
 
         study = self.study(study_name)
         if study is None:
@@ -452,135 +432,4 @@ class Store:
                 .where(m.architecture_id.in_(ids))
                 .order_by(m.id)
             ).all()  # fmt: skip
-        table: dict[str, list[Any]] = {
-            "number": [row.number for row in rows],
-            "id": [row.architecture_id for row in rows],
-            "generation": [row.generation for row in rows],
-            "state": [row.state for row in rows],
-            "reason": [row.reason for row in rows],
-            "created_at": [row.created_at for row in rows],
-            "finished_at": [row.finished_at for row in rows],
-        }
-        described = [axes(row.spec) for row in rows]
-        for name in described[0] if described else axes(None):
-            table[name] = [values[name] for values in described]
-        task, recipe = study.config.get("task"), study.config.get("recipe_id")
-        deployment = study.config.get("deployment_id")
-        trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
-        deployed: dict[tuple[str, str], Any] = {}
-        for fact in facts:
-            key = (fact.architecture_id, fact.metric)
-            if fact.metric in TRAINED:
-                if fact.task == task and fact.recipe == recipe:
-                    trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
-            elif fact.deployment == deployment:
-                deployed[key] = fact
-        for metric in METRICS:
-            columns: dict[str, list[Any]] = {metric: [], f"{metric}_spread": [], f"{metric}_n": [],
-                                             f"{metric}_origin": []}  # fmt: skip
-            for row in rows:
-                key = (row.architecture_id, metric)
-                value, spread, n, origin = np.nan, np.nan, 0, None
-                if key in trained:
-                    seeds = [f for f in trained[key][max(trained[key])].values() if f.value is not None]
-                    values = [f.value for f in seeds]
-                    if values:
-                        value, n, origin = float(np.mean(values)), len(values), seeds[-1].origin
-                        spread = float(np.std(values, ddof=1)) if n > 1 else np.nan
-                elif key in deployed and deployed[key].value is not None:
-                    fact = deployed[key]
-                    value, n, origin = fact.value, fact.n, fact.origin
-                    spread = np.nan if fact.spread is None else fact.spread
-                for name, item in zip(columns, (value, spread, n, origin), strict=True):
-                    columns[name].append(item)
-            table |= columns
-        return pd.DataFrame(table)
-
-
-def axes(spec: dict[str, Any] | None) -> dict[str, Any]:
-    """What a person filters an architecture by: one flat row. Lists of equal stage values become that value.
-
-    `partial_ratio` is the mean over stages, plain stages counting 0; `depth` the sum; `width` the last stage's.
-    """
-    names = ("block", "fusion", "partial_ratio", "split", "num_stages", "depth", "width", "widths", "depths",
-             "growth_rate", "bottleneck_ratio", "cardinality", "activation", "stem_width", "head", "head_width",
-             "maxout")  # fmt: skip
-    if spec is None:
-        return dict.fromkeys(names)
-    stages = spec["stages"]
-
-    def joined(name: str) -> Any:
-        values = list(dict.fromkeys(stage[name] for stage in stages if stage[name] is not None))
-        return values[0] if len(values) == 1 else "/".join(str(v) for v in values) or None
-
-    crossing = [stage for stage in stages if stage["fusion"] != "none"]
-    fusions = list(dict.fromkeys(stage["fusion"] for stage in crossing)) or ["none"]
-    head = spec["head"]
-    return dict(
-        zip(
-            names,
-            (
-                joined("block"),
-                "/".join(fusions),
-                round(sum(stage["partial_ratio"] for stage in stages) / len(stages), 4),
-                "/".join(dict.fromkeys(stage["split"] for stage in crossing)) or "–",
-                len(stages),
-                sum(stage["depth"] for stage in stages),
-                stages[-1]["width"],
-                "-".join(str(stage["width"]) for stage in stages),
-                "-".join(str(stage["depth"]) for stage in stages),
-                joined("growth_rate"),
-                joined("bottleneck_ratio"),
-                joined("cardinality"),
-                spec["activation"],
-                spec["stem"]["width"],
-                head["fusion"] or head["kind"],
-                head["width"],
-                head["maxout"],
-            ),
-            strict=True,
-        )
-    )
-
-
-def _check_path(path: str, *, create: bool, write: bool) -> None:
-    if path in ("", ":memory:"):
-        return
-    file = Path(path)
-    if not file.parent.is_dir():
-        raise StoreError(f"'{path}': the folder '{file.parent}' does not exist; create it or choose another path")
-    if file.is_dir():
-        raise StoreError(f"'{path}' is a folder; give a file")
-    # SQLite writes its log beside the file, so the folder counts too.
-    if write and not all(os.access(place, os.W_OK) for place in (file.parent, file) if place.exists()):
-        raise StoreError(f"'{path}' cannot be written: its disk or folder is read-only; give another path with --db")
-    if not create and not file.exists():
-        raise StoreError(f"'{path}' does not exist; run `python -m search.run --db {path}` first")
-    if file.exists() and file.stat().st_size:
-        with file.open("rb") as stream:
-            if stream.read(16) != b"SQLite format 3\x00":
-                raise StoreError(f"'{path}' is not a SQLite database; give another path with --db")
-
-
-def _engine(url: URL, read_only: bool) -> Engine:
-    sqlite = url.get_backend_name() == "sqlite"
-    if sqlite and read_only and url.database not in (None, "", ":memory:"):
-        file = Path(str(url.database)).resolve()
-        # On a read-only disk SQLite cannot make its shared memory file; nobody can write there either.
-        fixed = "" if os.access(file.parent, os.W_OK) else "&immutable=1"
-        url = URL.create("sqlite", database=f"{file.as_uri()}?mode=ro{fixed}", query={"uri": "true"})
-    # Spread and curve values may be NaN-free only: JSON has no NaN, and PostgreSQL refuses it.
-    engine = sa.create_engine(url, json_serializer=lambda data: json.dumps(data, allow_nan=False))
-    if sqlite:
-
-        @event.listens_for(engine, "connect")
-        def pragmas(connection: Any, _: Any) -> None:
-            cursor = connection.cursor()
-            cursor.execute("PRAGMA busy_timeout = 15000")
-            cursor.execute("PRAGMA foreign_keys = ON")
-            if not read_only:
-                cursor.execute("PRAGMA journal_mode = WAL")
-                cursor.execute("PRAGMA synchronous = NORMAL")
-            cursor.close()
-
-    return engine
+        return build(study.config, rows, facts)

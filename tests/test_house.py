@@ -44,8 +44,17 @@ def test_imports_follow_the_rules_of_the_design(path):
         assert not within(ours(path), "space")
     elif package == "evaluator":
         assert not within(ours(path), "space", "evaluator")
-    elif module in ("search.pareto", "search.store", "search.schema", "search.pick"):
-        outside = within(ours(path), *facts[:3], "search.schema", "search.migrations", "search.pareto", "search.store")
+    elif module in ("search.pareto", "search.store", "search.schema", "search.pick", "search.database", "search.frame"):
+        outside = within(
+            ours(path),
+            *facts[:3],
+            "search.schema",
+            "search.migrations",
+            "search.pareto",
+            "search.store",
+            "search.database",
+            "search.frame",
+        )
         assert not outside - {"evaluator", "search"}
     elif package == "dashboard":
         outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.pareto", "search.pick")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from evaluator.record import Fidelity
 from search import pareto
-from search.loop import Interrupted, Search, check_limits
+from search.loop import Search, check_limits
+from search.progress import Interrupted
 from search.run import _study_row
 from search.samplers import derive
 from search.store import Store

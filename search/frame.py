@@ -1,0 +1,108 @@
+"""A study as one table: a row a proposal, a column an axis or a metric. `Store.frame` reads, this shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from evaluator.metrics import METRICS
+
+TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "val_loss",
+                     "train_seconds", "train_cpu_seconds"})  # fmt: skip
+"""Metrics that a training gives; all others describe the deployment."""
+
+
+def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> pd.DataFrame:
+    """The table of `Store.frame`, from a study's config, its proposals and the measurements of their networks."""
+    table: dict[str, list[Any]] = {
+        "number": [row.number for row in rows],
+        "id": [row.architecture_id for row in rows],
+        "generation": [row.generation for row in rows],
+        "state": [row.state for row in rows],
+        "reason": [row.reason for row in rows],
+        "created_at": [row.created_at for row in rows],
+        "finished_at": [row.finished_at for row in rows],
+    }
+    described = [axes(row.spec) for row in rows]
+    for name in described[0] if described else axes(None):
+        table[name] = [values[name] for values in described]
+    task, recipe = config.get("task"), config.get("recipe_id")
+    deployment = config.get("deployment_id")
+    trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
+    deployed: dict[tuple[str, str], Any] = {}
+    for fact in facts:
+        key = (fact.architecture_id, fact.metric)
+        if fact.metric in TRAINED:
+            if fact.task == task and fact.recipe == recipe:
+                trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
+        elif fact.deployment == deployment:
+            deployed[key] = fact
+    for metric in METRICS:
+        columns: dict[str, list[Any]] = {metric: [], f"{metric}_spread": [], f"{metric}_n": [],
+                                         f"{metric}_origin": []}  # fmt: skip
+        for row in rows:
+            key = (row.architecture_id, metric)
+            value, spread, n, origin = np.nan, np.nan, 0, None
+            if key in trained:
+                seeds = [f for f in trained[key][max(trained[key])].values() if f.value is not None]
+                values = [f.value for f in seeds]
+                if values:
+                    value, n, origin = float(np.mean(values)), len(values), seeds[-1].origin
+                    spread = float(np.std(values, ddof=1)) if n > 1 else np.nan
+            elif key in deployed and deployed[key].value is not None:
+                fact = deployed[key]
+                value, n, origin = fact.value, fact.n, fact.origin
+                spread = np.nan if fact.spread is None else fact.spread
+            for name, item in zip(columns, (value, spread, n, origin), strict=True):
+                columns[name].append(item)
+        table |= columns
+    return pd.DataFrame(table)
+
+
+def axes(spec: dict[str, Any] | None) -> dict[str, Any]:
+    """What a person filters an architecture by: one flat row. Lists of equal stage values become that value.
+
+    `partial_ratio` is the mean over stages, plain stages counting 0; `depth` the sum; `width` the last stage's.
+    """
+    names = ("block", "fusion", "partial_ratio", "split", "num_stages", "depth", "width", "widths", "depths",
+             "growth_rate", "bottleneck_ratio", "cardinality", "activation", "stem_width", "head", "head_width",
+             "maxout")  # fmt: skip
+    if spec is None:
+        return dict.fromkeys(names)
+    stages = spec["stages"]
+
+    def joined(name: str) -> Any:
+        values = list(dict.fromkeys(stage[name] for stage in stages if stage[name] is not None))
+        return values[0] if len(values) == 1 else "/".join(str(v) for v in values) or None
+
+    crossing = [stage for stage in stages if stage["fusion"] != "none"]
+    fusions = list(dict.fromkeys(stage["fusion"] for stage in crossing)) or ["none"]
+    head = spec["head"]
+    return dict(
+        zip(
+            names,
+            (
+                joined("block"),
+                "/".join(fusions),
+                round(sum(stage["partial_ratio"] for stage in stages) / len(stages), 4),
+                "/".join(dict.fromkeys(stage["split"] for stage in crossing)) or "–",
+                len(stages),
+                sum(stage["depth"] for stage in stages),
+                stages[-1]["width"],
+                "-".join(str(stage["width"]) for stage in stages),
+                "-".join(str(stage["depth"]) for stage in stages),
+                joined("growth_rate"),
+                joined("bottleneck_ratio"),
+                joined("cardinality"),
+                spec["activation"],
+                spec["stem"]["width"],
+                head["fusion"] or head["kind"],
+                head["width"],
+                head["maxout"],
+            ),
+            strict=True,
+        )
+    )
