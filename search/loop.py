@@ -360,6 +360,7 @@ class Search:
         queue = iter(batch)
         with self._clock("training_seconds"):
             while True:
+                self._check_stop()
                 while len(waiting) < self.engine.workers and (proposal := next(queue, None)) is not None:
                     stored = self.store.evaluation(jobs[proposal.number], self.recipe_id)
                     if stored is not None:

@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
 if TYPE_CHECKING:
+    from search.engines import Engine
     from search.store import Store, StudyRow
     from search.study import Study
 
@@ -47,6 +48,7 @@ def run(
     sampler: str | None = None,
     time_limit: float = 300.0,
     memory_limit: float | None = None,
+    engine: Literal["process", "inline"] = "process",
 ) -> int:
     """Search the CSP design space.
 
@@ -77,7 +79,9 @@ def run(
     time_limit
         Processor seconds that one training may take.
     memory_limit
-        GiB that one training may take; by default what is free, shared by the workers.
+        GiB that one training may take; by default 80 % of the memory, shared by the workers.
+    engine
+        Where evaluations run: process (a guarded process each), or inline (in this one, for debugging).
     """
     if resume and new:
         raise UsageError("--resume and --new exclude each other; give one of them")
@@ -95,14 +99,15 @@ def run(
     chosen = load(study or DEFAULT, budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name)
     with Store.open(db) as store, store.lock():
         return _search(chosen, store, db, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
-                       time_limit=time_limit, memory_limit=memory_limit)  # fmt: skip
+                       time_limit=time_limit, memory_limit=memory_limit, inline=engine == "inline")  # fmt: skip
 
 
 def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, workers: int, time_limit: float,
-            memory_limit: float | None) -> int:  # fmt: skip
+            memory_limit: float | None, inline: bool) -> int:  # fmt: skip
     import psutil
 
     from evaluator.tasks import TASKS
+    from search.engines.inline import InlineEngine
     from search.engines.process import ProcessEngine
     from search.loop import Search, check_limits
     from search.progress import Interrupted
@@ -121,7 +126,9 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
     row = _study_row(study, store, resume=resume, new=new)
     store.update_study(row.id, state="running", message=None, config={**row.config, "budget": study.budget})
     memory = memory_limit or psutil.virtual_memory().total / 2**30 * 0.8 / workers
-    engine = ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))
+    engine: Engine = ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))
+    if inline:
+        engine = InlineEngine()
     search = Search(study, row, store, engine, console)
 
     def stop(number: int, _: Any) -> None:

@@ -60,8 +60,20 @@ def test_a_small_search_ends_with_a_front_and_goes_on(folder):
         assert store.evaluations(frame["id"][0]) == before  # nothing was trained twice
 
 
-def test_classification_runs_through_too(folder):
-    done = run(folder, "--study", "tiny.toml", "--budget", "2", "--task", "digits", "--limit", "macs <= 400e6")
+def test_classification_runs_through_too_and_inline(folder):
+    done = run(
+        folder,
+        "--study",
+        "tiny.toml",
+        "--budget",
+        "2",
+        "--engine",
+        "inline",
+        "--task",
+        "digits",
+        "--limit",
+        "macs <= 400e6",
+    )
     assert done.returncode == 0, done.stderr
     with Store.open(str(folder / "csp.db"), create=False) as store:
         frame = store.frame("tiny")
@@ -145,6 +157,7 @@ def test_kill_9_loses_nothing_that_was_recorded(folder):
         (["--resume", "--new"], "exclude each other"),
         (["--workers", "0"], "--workers is 0"),
         (["--memory-limit", "0"], "--memory-limit is 0"),
+        (["--engine", "ray"], "--engine"),
         (["extra"], "extra"),
     ],
 )
@@ -206,5 +219,5 @@ def test_the_options_are_those_that_the_readme_lists(folder):
     options = set(re.findall(r"--[a-z-]+", run(folder, "--help").stdout)) - {"--help"}
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert options == {"--budget", "--study", "--task", "--workers", "--seed", "--db", "--name", "--resume", "--new",
-                       "--limit", "--sampler", "--time-limit", "--memory-limit"}  # fmt: skip
+                       "--limit", "--sampler", "--time-limit", "--memory-limit", "--engine"}  # fmt: skip
     assert all(f"`{option}" in readme for option in options)
