@@ -51,8 +51,11 @@ def make_engine(url: URL, read_only: bool) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
     if sqlite and read_only and url.database not in (None, "", ":memory:"):
         file = Path(str(url.database)).resolve()
-        # On a read-only disk SQLite cannot make its shared memory file; nobody can write there either.
-        fixed = "" if os.access(file.parent, os.W_OK) else "&immutable=1"
+        # Where SQLite cannot make its shared memory file it must be told that the file will not change. On a
+        # read-only disk it cannot; elsewhere a log beside the file says that somebody is writing.
+        writable = os.access(file.parent, os.W_OK)
+        still = os.statvfs(file.parent).f_flag & os.ST_RDONLY or not Path(f"{file}-wal").exists()
+        fixed = "&immutable=1" if still and not writable else ""
         url = URL.create("sqlite", database=f"{file.as_uri()}?mode=ro{fixed}", query={"uri": "true"})
     # Spread and curve values may be NaN-free only: JSON has no NaN, and PostgreSQL refuses it.
     engine = sa.create_engine(url, json_serializer=lambda data: json.dumps(data, allow_nan=False))

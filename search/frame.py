@@ -30,15 +30,16 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
     for name in described[0] if described else axes(None):
         table[name] = [values[name] for values in described]
     task, recipe = config.get("task"), config.get("recipe_id")
-    deployment = config.get("deployment_id")
+    deployment, device = config.get("deployment_id"), config.get("device")
     trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
     deployed: dict[tuple[str, str], Any] = {}
     for fact in facts:
         key = (fact.architecture_id, fact.metric)
         if fact.metric in TRAINED:
-            if fact.task == task and fact.recipe == recipe:
+            if fact.task == task and fact.recipe == recipe and _ours(config, fact):
                 trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
-        elif fact.deployment == deployment:
+        # A later attempt that failed hides nothing, nor does another machine's latency.
+        elif fact.value is not None and fact.deployment == deployment and fact.device in (None, device or fact.device):
             deployed[key] = fact
     for metric in METRICS:
         columns: dict[str, list[Any]] = {metric: [], f"{metric}_spread": [], f"{metric}_n": [],
@@ -52,7 +53,7 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
                 if values:
                     value, n, origin = float(np.mean(values)), len(values), seeds[-1].origin
                     spread = float(np.std(values, ddof=1)) if n > 1 else np.nan
-            elif key in deployed and deployed[key].value is not None:
+            elif key in deployed:
                 fact = deployed[key]
                 value, n, origin = fact.value, fact.n, fact.origin
                 spread = np.nan if fact.spread is None else fact.spread
@@ -60,6 +61,12 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
                 columns[name].append(item)
         table |= columns
     return pd.DataFrame(table)
+
+
+def _ours(config: dict[str, Any], fact: Any) -> bool:
+    """Whether a training is as long as the study's at that rung; another study may have trained longer."""
+    visits = config.get("image_visits")
+    return visits is None or (fact.rung < len(visits) and visits[fact.rung] == fact.image_visits)
 
 
 def axes(spec: dict[str, Any] | None) -> dict[str, Any]:

@@ -7,9 +7,10 @@ was: proposals that have no result yet are taken up again, and no job is ever do
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from typing import Any
@@ -39,6 +40,8 @@ PROBE = 300
 MOST_REJECTED = 5_000
 """Proposals in a row without one that could be admitted, after which the space counts as exhausted."""
 
+LATENCY_PATIENCE = 20.0
+"""Times the limit of one training that timing a whole generation may take."""
 MOST_BARREN = 5
 """Generations in a row of which measured latency refused every candidate."""
 BACKEND = "onnxruntime"
@@ -58,8 +61,8 @@ class Search:
         self._sampler: Sampler = sampler(study)
         self._next_number = 0
         self._generation = 0
-        self._held: list[Proposal] = []
-        """Proposals of an unfinished generation of an earlier run, which the sampler has not heard of yet."""
+        self._members: list[tuple[Proposal, bool]] = []
+        """Proposals of the present generation, which the sampler has not heard of yet; True if asked for here."""
         self.stop = threading.Event()
         """Set it to stop at the next safe point: `run` raises Interrupted, with everything finished recorded."""
         self._earlier: dict[str, float] = row.timing or {}
@@ -78,7 +81,7 @@ class Search:
                         break
                 admitted = self.summary.admitted
                 self._evaluate(pending)
-                self._replay_held()
+                self._tell_generation()
                 pending = None
                 self._generation += 1
                 barren = 0 if self.summary.admitted > admitted else barren + 1
@@ -89,12 +92,20 @@ class Search:
             self._save_timing()
         return self.summary
 
-    def _replay_held(self) -> None:
-        for p in self._held:
-            state = self._states[p.architecture.id]
-            finished = Proposal(**{**vars(p), "state": state})
-            self._sampler.replay(p.genes, p.sampler, *self._verdict(finished))
-        self._held = []
+    def _tell_generation(self) -> None:
+        """Tell the sampler of all proposals of the generation at once, in the order of their numbers.
+
+        Not one by one: Optuna's NSGA-II counts a generation by its finished trials, and would begin the next
+        one, with half the parents, as soon as enough were refused or trained.
+        """
+        for p, asked_here in self._members:
+            finished = Proposal(**{**vars(p), "state": self._states[p.architecture.id]})
+            verdict = self._verdict(finished)
+            if asked_here:
+                self._sampler.tell(p.sampler, *verdict)
+            else:
+                self._sampler.replay(p.genes, p.sampler, *verdict)
+        self._members = []
 
     def _check_stop(self) -> None:
         if self.stop.is_set():
@@ -121,15 +132,15 @@ class Search:
         self._generation = last if pending else last + 1
         for p in old:
             self._known[p.architecture.id] = values.get(p.architecture.id, {})
+            if p.state == "complete":
+                self._known[p.architecture.id].update(self._own_score(p.architecture))
             self._states[p.architecture.id] = p.state
             s.refused += p.state == "refused"
             s.admitted += p.state in ("complete", "failed")
             s.failed += p.state == "failed"
-            if pending and p.generation == last:
-                # Told together, in the order of their numbers, once the generation is complete.
-                self._held.append(p)
-            else:
-                self._sampler.replay(p.genes, p.sampler, *self._verdict(p))
+            self._members.append((p, False))
+            if not (pending and p.generation == last):
+                self._tell_generation()
         self._update_front()
         return pending or None
 
@@ -150,7 +161,7 @@ class Search:
             if asked is None:
                 self.summary.stopped = "every architecture of the space was proposed"
                 break
-            if rejected >= MOST_REJECTED:
+            if rejected >= MOST_REJECTED and self.study.sampler != "grid":
                 self.summary.stopped = f"{rejected} proposals in a row were known already or outside the limits"
                 break
             proposal = self._screen(*asked)
@@ -175,6 +186,7 @@ class Search:
         """
         try:
             architecture = self.study.space.build(genome)
+            rows = paper(architecture, self.study.deployment)
         except ArchitectureError:
             self.summary.invalid += 1
             self._sampler.tell(attributes, None, [])
@@ -183,7 +195,6 @@ class Search:
             self.summary.duplicates += 1
             self._sampler.tell(attributes, None, [])
             return None
-        rows = paper(architecture, self.study.deployment)
         self.store.record(architecture, rows)
         self._known[architecture.id] = {row.metric: row.value for row in rows if row.value is not None}
         broken = self._broken(architecture.id)
@@ -192,9 +203,8 @@ class Search:
         proposal = Proposal(number=self._next_number, generation=self._generation, architecture=architecture,
                             genes=genome, sampler=attributes, state=state, reason=broken)  # fmt: skip
         self._next_number += 1
-        if broken:
-            self.summary.refused += 1
-            self._sampler.tell(attributes, *self._verdict(proposal))
+        self.summary.refused += state == "refused"
+        self._members.append((proposal, True))
         return proposal
 
     # -- limits and objectives
@@ -208,21 +218,22 @@ class Search:
         broken = [limit for limit, excess in self._violations(architecture_id) if excess > 0]
         return "; ".join(f"{limit}: it has {known[limit.metric]:.4g}" for limit in broken) or None
 
-    def objectives(self, architecture_id: str) -> list[float | None]:
-        """The study's objectives, minimised; None where unknown."""
-        known = self._known.get(architecture_id, {})
+    def objectives(self, architecture_id: str, known: Mapping[str, float | None] | None = None) -> list[float | None]:
+        """The study's objectives, minimised; None where unknown. `known` replaces what is known now."""
+        known = self._known.get(architecture_id, {}) if known is None else known
         return [
-            None if known.get(o.metric) is None else (-1 if o.direction == "maximize" else 1) * known[o.metric]
+            None if (value := known.get(o.metric)) is None else -value if o.direction == "maximize" else value
             for o in self.study.objectives
         ]
 
-    def _verdict(self, proposal: Proposal) -> tuple[list[float | None] | None, list[float]]:
-        """What the sampler is told of a finished proposal."""
-        if proposal.state in ("complete", "refused"):
-            found = dict(self._violations(proposal.architecture.id))
-            values = self.objectives(proposal.architecture.id)
-            return values, [found.get(limit, 0.0) for limit in self.study.limits]
-        return None, []
+    def _verdict(self, proposal: Proposal) -> tuple[list[float | None], list[float]]:
+        """What the sampler is told of a finished proposal: objectives, and how far each limit is broken.
+
+        A failure is one more violation, so that it takes its place in the generation and has no children.
+        """
+        found = dict(self._violations(proposal.architecture.id))
+        violations = [found.get(limit, 0.0) for limit in self.study.limits]
+        return self.objectives(proposal.architecture.id), [*violations, float(proposal.state == "failed")]
 
     def _update_front(self) -> None:
         ids = [i for i, state in self._states.items() if state == "complete"]
@@ -237,6 +248,14 @@ class Search:
         span = np.where(high > low, high - low, 1.0)
         scaled = (values[mask] - low) / span
         self.summary.hypervolume = pareto.hypervolume(scaled, np.full(values.shape[1], 1.1)) / 1.1 ** values.shape[1]
+
+    def _own_score(self, architecture: Architecture) -> Values:
+        """The score of this study's own seed at the highest rung reached; the store may hold other seeds too."""
+        for fidelity in reversed(self.study.rungs):
+            evaluation = self.store.evaluation(self._job(architecture, fidelity), self.recipe_id)
+            if evaluation is not None:
+                return {m.metric: m.value for m in evaluation.measurements if m.value is not None}
+        return {}
 
     def _stored_values(self) -> dict[str, Values]:
         """Metric values of every architecture of the study, read back from the store."""
@@ -258,19 +277,32 @@ class Search:
             last = rung == len(self.study.rungs) - 1
             alive = self._train(alive, fidelity, finish=last)
             if not last:
-                values = np.array([self._row(p) for p in alive], float)
-                promoted = set(promote(values, self.study.keep)) if alive else set()
-                for index, proposal in enumerate(alive):
-                    if index not in promoted:
-                        self._close(proposal, "complete")
-                alive = [p for index, p in enumerate(alive) if index in promoted]
+                alive = self._promote(alive, fidelity)
         self._save_timing()
 
-    def _row(self, proposal: Proposal) -> list[float]:
-        return [np.nan if v is None else v for v in self.objectives(proposal.architecture.id)]
+    def _promote(self, alive: list[Proposal], fidelity: Fidelity) -> list[Proposal]:
+        """Those of `alive` that go on to the next rung; the others are closed.
+
+        Members of the generation that an earlier, interrupted run closed compete too, so that a resumed
+        search promotes whom the uninterrupted one would have.
+        """
+        waiting = {p.number for p in alive}
+        peers, rows = [], []
+        for p, _ in self._members:
+            evaluation = self.store.evaluation(self._job(p.architecture, fidelity), self.recipe_id)
+            if evaluation is not None and self._states[p.architecture.id] != "failed":
+                scores = {m.metric: m.value for m in evaluation.measurements}
+                known = {**self._known[p.architecture.id], self.study.score.metric: scores[self.study.score.metric]}
+                peers.append(p)
+                rows.append([np.nan if v is None else v for v in self.objectives(p.architecture.id, known)])
+        promoted = {peers[row].number for row in promote(np.array(rows, float), self.study.keep)} if rows else set()
+        for p in alive:
+            if p.number not in promoted:
+                self._close(p, "complete")
+        return [p for p in alive if p.number in promoted & waiting]
 
     def _close(self, proposal: Proposal, state: str, reason: str | None = None) -> None:
-        """Record the end of a proposal, tell the sampler, the front and whoever watches."""
+        """Record the end of a proposal; tell the front and whoever watches."""
         identity = proposal.architecture.id
         self.store.finish(self.row.id, proposal.number, state, reason)
         self._states[identity] = state
@@ -281,8 +313,6 @@ class Search:
             self.summary.failed += state == "failed"
         self._update_front()
         finished = Proposal(**{**vars(proposal), "state": state, "reason": reason})
-        if all(proposal.number != held.number for held in self._held):
-            self._sampler.tell(proposal.sampler, *self._verdict(finished))
         note = reason or ("on front" if identity in self.summary.front else "")
         self.progress.candidate(self.summary, finished, self._known[identity], note)
 
@@ -331,7 +361,8 @@ class Search:
         """Record latencies. If the measuring process fails, halve the batch until the culprit is alone."""
         architectures = [proposal.architecture for proposal in batch]
         try:
-            future = self.engine.submit(latency, architectures, self.study.deployment)
+            # The limit is that of one training; a set of slow candidates may take longer together.
+            future = self.engine.submit(latency, architectures, self.study.deployment, patience=LATENCY_PATIENCE)
             self._wait([future])
             results: list[list[Measurement]] = future.result()
         except CandidateError as error:
@@ -372,7 +403,7 @@ class Search:
                 for future in self._wait(list(waiting)):
                     proposal = waiting.pop(future)
                     try:
-                        evaluation: Evaluation = future.result()
+                        evaluation: Evaluation = finite(future.result())
                     except CandidateError as error:
                         evaluation = Evaluation(state="failed", reason=str(error))
                     job = jobs[proposal.number]
@@ -407,26 +438,56 @@ class Search:
             self._check_stop()
 
 
+def finite(evaluation: Evaluation) -> Evaluation:
+    """The evaluation, failed if a value is NaN or infinite: neither a database nor a front can hold one."""
+    wrong = [m.metric for m in evaluation.measurements if m.value is not None and not math.isfinite(m.value)]
+    if not wrong:
+        return evaluation
+    return Evaluation(
+        state="failed",
+        reason=f"{' and '.join(wrong)} not finite after training",
+        curve=[point for point in evaluation.curve if all(map(math.isfinite, point.values()))],
+        seconds=evaluation.seconds,
+        cpu_seconds=evaluation.cpu_seconds,
+    )
+
+
 def check_limits(study: Study, say: Callable[[str], None] = log.info) -> None:
     """Refuse limits that nothing in the space meets, before anything runs. Raises StudyError with the range."""
     if not study.limits:
         return
     rng = np.random.default_rng(derive(study.seed, "limits"))
-    genomes = [g for g in study.space.extremes() if study.space.valid(g)]
-    genomes += [study.space.sample(rng) for _ in range(PROBE)]
-    seen = [
-        {m.metric: m.value or 0.0 for m in paper(study.space.build(genome), study.deployment)} for genome in genomes
-    ]
+    genomes = [study.space.sample(rng) for _ in range(PROBE)]
+    seen = [_costs(study, genome) for genome in genomes]
     limits = [limit for limit in study.limits if limit.metric in seen[0]]
-    met = sum(all(limit.violation(row[limit.metric]) <= 0 for limit in limits) for row in seen)
-    if limits and not met:
-        spans = []
-        for name in dict.fromkeys(limit.metric for limit in limits):
-            values = [row[name] for row in seen]
-            spans.append(f"{name} runs from {min(values):.3g} to {max(values):.3g}")
-        raise StudyError(
-            f"none of {len(seen)} architectures meets {' and '.join(map(str, limits))}; "
-            f"in this space {'; '.join(spans)}. Loosen the limit or change the space"
-        )
-    if limits:
-        say(f"{met / len(seen):.0%} of the space is within the limits on paper")
+    met = sum(_excess(limits, row) <= 0 for row in seen)
+    if not limits or met:
+        if limits:
+            say(f"{met / len(seen):.0%} of the space is within the limits on paper")
+        return
+    # None at random: walk downhill from the nearest before saying that there is none.
+    best = min(zip(genomes, seen, strict=True), key=lambda pair: _excess(limits, pair[1]))
+    while _excess(limits, best[1]) > 0:
+        near = [(g, _costs(study, g)) for g in study.space.neighbours(best[0]) if study.space.valid(g)]
+        seen += [row for _, row in near]
+        better = min(near, key=lambda pair: _excess(limits, pair[1]))
+        if _excess(limits, better[1]) >= _excess(limits, best[1]):
+            spans = []
+            for name in dict.fromkeys(limit.metric for limit in limits):
+                values = [row[name] for row in seen]
+                spans.append(f"{name} ran from {min(values):.3g} to {max(values):.3g}")
+            raise StudyError(
+                f"none of {len(seen)} architectures tried meets {' and '.join(map(str, limits))}; "
+                f"{'; '.join(spans)}. Loosen the limit or change the space"
+            )
+        best = better
+    say("few architectures of the space are within the limits on paper")
+
+
+def _costs(study: Study, genome: Genome) -> Values:
+    return {m.metric: m.value or 0.0 for m in paper(study.space.build(genome), study.deployment)}
+
+
+def _excess(limits: Sequence[Limit], row: Values) -> float:
+    """How far outside the limits a row of costs is, summed; 0 or less is inside."""
+    return sum(max(0.0, limit.violation(row[limit.metric])) for limit in limits)

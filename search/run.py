@@ -93,12 +93,17 @@ def run(
     if memory_limit is not None and memory_limit < 0.25:
         raise UsageError(f"--memory-limit is {memory_limit}; it must be at least 0.25 GiB")
 
-    from search.store import Store
+    from search.store import Store, url_of
     from search.study import DEFAULT, load
 
+    url = url_of(db)
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
+
+    shown = db if "://" not in db else url.render_as_string(hide_password=True)
     chosen = load(study or DEFAULT, budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name)
     with Store.open(db) as store, store.lock():
-        return _search(chosen, store, db, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
+        return _search(chosen, store, shown, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
                        time_limit=time_limit, memory_limit=memory_limit, inline=engine == "inline")  # fmt: skip
 
 

@@ -76,7 +76,6 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._known: set[str] = set()
 
     # -- opening
 
@@ -175,10 +174,7 @@ class Store:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
-            try:
-                yield
-            finally:
-                Path(file.name).unlink(missing_ok=True)
+            yield  # the file stays: to remove it would let two processes lock two files of one name
 
     # -- studies
 
@@ -277,8 +273,6 @@ class Store:
 
     def _add_architecture(self, connection: Connection, architecture: Architecture) -> None:
         canonical = architecture.canonical()
-        if canonical.id in self._known:
-            return
         found = connection.scalar(select(architectures.c.id).where(architectures.c.id == canonical.id))
         if found is None:
             values = {"id": canonical.id, "spec": canonical.to_dict(), "created_at": time.time()}
@@ -428,7 +422,7 @@ class Store:
             ids = select(p.architecture_id).where(p.study_id == study.id)
             facts = connection.execute(
                 select(m.architecture_id, m.metric, m.value, m.spread, m.n, m.origin, m.task, m.recipe, m.rung,
-                       m.seed, m.deployment)
+                       m.seed, m.deployment, m.device, m.image_visits)
                 .where(m.architecture_id.in_(ids))
                 .order_by(m.id)
             ).all()  # fmt: skip

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluator.metrics import METRICS, metric
+from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
 from evaluator.tasks import TASKS
 from search.schedule import rungs
@@ -147,6 +148,8 @@ def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
         return _study(data, {key: value for key, value in overrides.items() if value is not None})
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise StudyError(f"{path}: a value has the wrong type ({error}); compare with {DEFAULT.name}") from error
 
 
 def _table(data: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -172,6 +175,9 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     for key in ("task", "objectives", "space"):
         if key not in data:
             raise StudyError(f"the key '{key}' is missing")
+    for key in ("objectives", "limits"):
+        if not isinstance(data.get(key, []), list) or not all(isinstance(text, str) for text in data.get(key, [])):
+            raise StudyError(f"'{key}' is a list of texts, not {data[key]!r}")
     task_name = overrides.get("task", data["task"])
     task = TASKS.get(task_name)
     names = list(data["objectives"])
@@ -200,6 +206,13 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
                 raise StudyError(f"[deploy] precision '{value}' has no backend here yet; use 'fp32'")
         else:
             _whole(f"[deploy] {key}", value, 1, 8192)
+    recipe = _table(data, "recipe", tuple(data.get("recipe", {})))
+    recipe_for(task, recipe)
+    for key, value in recipe.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise StudyError(f"[recipe] {key} is {value!r}; it must be a number, 0 or more")
+    if recipe.get("batch", 1) < 1 or not isinstance(recipe.get("batch", 1), int):
+        raise StudyError(f"[recipe] batch is {recipe['batch']!r}; it must be a whole number of at least 1")
     if not isinstance(data["space"], dict):
         raise StudyError("'space' is a table: [space]")
     limits = [Limit.parse(text) for text in [*data.get("limits", []), *overrides.get("limits", [])]]
@@ -219,7 +232,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
                            schedule.get("image_visits", [4000])])),
         keep=float(keep),
         deployment=Deployment(**{"num_classes": task.num_classes, **deploy}),
-        recipe=_table(data, "recipe", tuple(data.get("recipe", {}))),
+        recipe=recipe,
         budget=_whole("budget", overrides.get("budget", data.get("budget", 200)), 1),
         seed=_whole("seed", overrides.get("seed", data.get("seed", 0)), 0, 2**31 - 1),
     )  # fmt: skip

@@ -134,7 +134,10 @@ class Architecture:
                 )
         reads = HEADS.get(self.head.kind).reads
         ignored: dict[str, Any] = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
-        return replace(self, stages=stages, head=replace(self.head, **ignored))
+        head = replace(self.head, **ignored)
+        if head.width is not None and head.maxout is not None and head.width % head.maxout:
+            raise ArchitectureError(f"maxout {head.maxout}:1 does not divide the head's width {head.width}")
+        return replace(self, stages=stages, head=head)
 
     def words(self) -> str:
         """The architecture in one line: `stem 16 → dense/csp γ0.5 32×2 → … → efm 48 maxout 2:1 (silu)`."""

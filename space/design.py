@@ -162,10 +162,10 @@ class DesignSpace:
         stages = tuple(self._read_stage(genome, index) for index in range(1, genome["num_stages"] + 1))
         head = Head(kind=self.head, fusion=None, width=None, maxout=None)
         if self.head == "detector":
-            head = Head(kind=self.head, fusion=genome["head_fusion"], width=genome["head_width"],
-                        maxout=genome["maxout"])  # fmt: skip
+            width = round_channels(genome["head_width"], self.channel_multiple)
+            head = Head(kind=self.head, fusion=genome["head_fusion"], width=width, maxout=genome["maxout"])
         return Architecture(
-            stem=Stem(width=genome["stem_width"], stride=self.stem_stride),
+            stem=Stem(width=round_channels(genome["stem_width"], self.channel_multiple), stride=self.stem_stride),
             stages=stages,
             head=head,
             activation=genome["activation"],
@@ -188,8 +188,10 @@ class DesignSpace:
         cross = 0
         if values["fusion"] != "none" and values["partial_ratio"] > 0:
             cross = min(round_channels(width * values["partial_ratio"], multiple), width - multiple)
-        ratio, groups = values["bottleneck_ratio"], values["cardinality"]
-        outer = values["growth_rate"] if BLOCKS.get(block).grows else width - cross
+        ratio, groups, growth = values["bottleneck_ratio"], values["cardinality"], values["growth_rate"]
+        if "growth_rate" in reads:
+            growth = round_channels(growth, multiple)
+        outer = growth if BLOCKS.get(block).grows else width - cross
         if "bottleneck_ratio" in reads:
             inner = round_channels(outer * ratio, multiple)
             ratio = inner / outer
@@ -203,7 +205,7 @@ class DesignSpace:
             partial_ratio=cross / width,
             split=values["split"] if cross else "slice",
             bottleneck_ratio=ratio,
-            growth_rate=values["growth_rate"],
+            growth_rate=growth,
             cardinality=groups,
         )
 

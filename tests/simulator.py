@@ -44,7 +44,7 @@ class SimulatedEngine:
         self.jobs: list[Job] = []
         self.timed: list[str] = []
 
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *args: Any, patience: float = 1.0) -> Future[Any]:
         future: Future[Any] = Future()
         try:
             future.set_result(self._time(*args) if function is latency else self._train(*args))

@@ -12,8 +12,11 @@ class Engine(Protocol):
 
     workers: int
 
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Run `function(*args)` somewhere; both must be picklable by reference from an importable module."""
+    def submit(self, function: Callable[..., Any], /, *args: Any, patience: float = 1.0) -> Future[Any]:
+        """Run `function(*args)` somewhere; both must be picklable by reference from an importable module.
+
+        `patience` multiplies the time limit of one training, for a task that does the work of several.
+        """
         ...
 
     def kill(self) -> None:

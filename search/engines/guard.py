@@ -35,8 +35,48 @@ def context() -> Any:
     return forkserver
 
 
+def start_server() -> None:
+    """Start the fork server deaf to Ctrl-C, which it would otherwise hear while it is still importing torch."""
+    from multiprocessing import forkserver
+
+    context()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Watch:
+    """The processes of an engine that are alive, so that another thread can kill them all, for good."""
+
+    def __init__(self) -> None:
+        self.alive: set[Any] = set()
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def add(self, process: Any) -> None:
+        """Watch a process that was just started. Raises CandidateError if all was killed meanwhile."""
+        with self._lock:
+            self.alive.add(process)
+            if self._closed:
+                raise CandidateError("the search was stopped")
+
+    def kill(self) -> None:
+        """Kill all, and all that are added later."""
+        with self._lock:
+            self._closed = True
+            for process in self.alive:
+                process.kill()
+
+    def discard(self, process: Any) -> None:
+        """Forget a process that has ended."""
+        with self._lock:
+            self.alive.discard(process)
+
+
 def guarded(function: Callable[..., Any], args: tuple[Any, ...], *, cpu_seconds: float, memory_bytes: int,
-            threads: int = 1, watch: set[Any] | None = None) -> Any:  # fmt: skip
+            threads: int = 1, watch: Watch | None = None) -> Any:  # fmt: skip
     """`function(*args)` in a process of its own; its return value.
 
     `watch` holds the process while it lives, so that another thread can kill it. Raises CandidateError with
@@ -47,18 +87,21 @@ def guarded(function: Callable[..., Any], args: tuple[Any, ...], *, cpu_seconds:
     life_child, life_parent = forkserver.Pipe(duplex=False)
     arguments = (send, life_child, function, args, cpu_seconds, memory_bytes, threads)
     process = forkserver.Process(target=_child, args=arguments, daemon=True)
-    process.start()
-    send.close()
-    life_child.close()
-    if watch is not None:
-        watch.add(process)
     try:
+        process.start()
+    except (OSError, EOFError) as error:
+        raise CandidateError(f"its process could not be started: {error}") from error
+    try:
+        send.close()
+        life_child.close()
+        if watch is not None:
+            watch.add(process)
         ready = wait([receive, process.sentinel], timeout=cpu_seconds * WALL_FACTOR)
         if not ready:
             raise CandidateError(f"took more than {cpu_seconds * WALL_FACTOR:.0f} s (it hangs, or the machine is busy)")
         try:
             kind, value = receive.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # nothing, or half an answer: it died
             process.join()
             raise CandidateError(_death(process.exitcode, cpu_seconds)) from None
         if kind == "error":

@@ -14,8 +14,11 @@ class InlineEngine:
 
     workers = 1
 
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        """Run `function(*args)` now."""
+    def submit(self, function: Callable[..., Any], /, *args: Any, patience: float = 1.0) -> Future[Any]:
+        """Run `function(*args)` now, on one thread, as the guarded processes do."""
+        import torch
+
+        torch.set_num_threads(1)
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args))

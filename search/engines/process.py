@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
-from search.engines.guard import guarded
+from search.engines.guard import Watch, guarded, start_server
 
 
 class ProcessEngine:
-    """Threads that each wait for one guarded process."""
+    """Threads that each wait for one guarded process. Make it in the main thread."""
 
     def __init__(self, workers: int, *, threads: int = 1, cpu_seconds: float = 300.0,
                  memory_bytes: int = 4 * 2**30) -> None:  # fmt: skip
         self.workers = workers
-        self._alive: set[Any] = set()
+        self.watch = Watch()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
-        self._guard = partial(guarded, cpu_seconds=cpu_seconds, memory_bytes=memory_bytes, threads=threads,
-                              watch=self._alive)  # fmt: skip
+        self._threads, self._cpu_seconds, self._memory_bytes = threads, cpu_seconds, memory_bytes
+        start_server()
 
-    def submit(self, function: Callable[..., Any], /, *args: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *args: Any, patience: float = 1.0) -> Future[Any]:
         """Run `function(*args)` in a process of its own."""
-        return self._pool.submit(self._guard, function, args)
+        return self._pool.submit(guarded, function, args, cpu_seconds=self._cpu_seconds * patience,
+                                 memory_bytes=self._memory_bytes, threads=self._threads, watch=self.watch)  # fmt: skip
 
     def kill(self) -> None:
-        """Cancel what waits and kill what runs."""
+        """Cancel what waits and kill what runs or is just being started."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(self._alive):
-            process.kill()
+        self.watch.kill()

@@ -61,12 +61,21 @@ def test_workers_have_one_thread(engine):
 def test_killing_the_engine_leaves_no_process_behind():
     ready = ProcessEngine(2)
     futures = [ready.submit(misbehave.sleeps) for _ in range(5)]
-    _until(lambda: len(ready._alive) == 2)
-    pids = [process.pid for process in ready._alive]
+    _until(lambda: len(ready.watch.alive) == 2)
+    pids = [process.pid for process in ready.watch.alive]
     ready.kill()
     _until(lambda: all(future.done() for future in futures))
     assert all(future.cancelled() or future.exception() for future in futures)
     _until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+
+
+def test_killing_the_engine_at_once_stops_what_is_just_being_started():
+    for pause in (0.0, 0.01, 0.05):
+        ready = ProcessEngine(2)
+        futures = [ready.submit(misbehave.sleeps) for _ in range(2)]
+        time.sleep(pause)
+        ready.kill()
+        _until(lambda futures=futures: all(future.done() for future in futures))
 
 
 def test_kill_9_of_the_driver_leaves_no_worker_behind(tmp_path):

@@ -158,7 +158,7 @@ def test_a_latency_limit_that_nothing_meets_ends_the_search(store):
 
 
 def test_an_impossible_limit_is_refused_before_anything_runs():
-    with pytest.raises(StudyError, match=r"none of .* macs runs from .* Loosen the limit"):
+    with pytest.raises(StudyError, match=r"none of .* macs ran from .* Loosen the limit"):
         check_limits(replace(STUDY, limits=(Limit.parse("macs <= 1000"),)))
     check_limits(replace(STUDY, limits=(Limit.parse("macs <= 200e6"),)))
 

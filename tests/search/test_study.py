@@ -61,6 +61,12 @@ def test_the_identity_is_what_may_not_change():
         ("partial_ratio =", "partial_ration =", "did you mean 'partial_ratio'"),
         ("[space.head]", "[space.heads]", "did you mean 'head'"),
         ("limits = []", 'limits = ["mac <= 3"]', "did you mean 'macs'"),
+        ("limits = []", "limits = [5]", "'limits' is a list of texts"),
+        ('["ap", "macs", "latency_ms"]', "[1]", "'objectives' is a list of texts"),
+        ("image_visits = [4000]", "image_visits = 4000", "wrong type"),
+        ("[deploy]", "[recipe]\nlearnign_rate = 1\n[deploy]", "did you mean 'learning_rate'"),
+        ("[deploy]", "[recipe]\nbatch = 0\n[deploy]", "batch is 0"),
+        ("[deploy]", '[recipe]\nmomentum = "much"\n[deploy]', "momentum is 'much'"),
     ],
 )
 def test_bad_studies_get_one_line(tmp_path, old, new, message):

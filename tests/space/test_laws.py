@@ -304,7 +304,7 @@ def test_impossible_architectures_name_the_rule():
         (_network(_stage("dense", growth_rate=None)), "needs the axis 'growth_rate'"),
         (_network(_stage("res", partial_ratio=0.999)), "leaves no channel"),
         (_network(_stage("res"), count=2), "needs 3 stages"),
-        (_network(_stage("res"), fusion="efm", width=16, maxout=3), "maxout 3:1 does not divide"),
+        (_network(_stage("res"), fusion="efm", width=16, maxout=3), "maxout 3:1 does not divide the head"),
         (_network(_stage("dense", fusion="last", partial_ratio=0.5, width=64)), None),
         (replace(_network(_stage("res")), stem=Stem(stride=3)), "stem stride 3"),
     ]
