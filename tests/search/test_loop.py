@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evaluator.record import Fidelity
+from evaluator.record import Evaluation, Fidelity, Measurement
 from search import pareto
-from search.loop import Search, check_limits
+from search.loop import Search, check_limits, finite
 from search.progress import Interrupted
 from search.run import _study_row
 from search.samplers import derive
@@ -206,3 +207,79 @@ def test_a_study_run_with_other_settings_is_not_continued(store):
         _study_row(STUDY, store, resume=False, new=False)
     with pytest.raises(UsageError, match="no study 'other' to resume"):
         _study_row(replace(STUDY, name="other"), store, resume=True, new=False)
+
+
+def test_the_sampler_hears_of_a_generation_at_once(store):
+    """Optuna's own generations are ours, even where a limit refuses most proposals and candidates fail."""
+
+    def fail(architecture):
+        return "crash" if int(architecture.id, 16) % 7 == 0 else None
+
+    study = replace(STUDY, limits=(Limit.parse("macs <= 200e6"),), population=10, budget=40)
+    search = prepared(study, store, SimulatedEngine(fail=fail))
+    summary = search.run()
+    assert summary.failed
+    assert summary.refused
+    rows = store.proposals(1)
+    theirs = {p.generation: set() for p in rows}
+    for p in rows:
+        theirs[p.generation].update(v for k, v in p.sampler["optuna"].items() if k.endswith("generation"))
+    assert theirs == {generation: {generation} for generation in range(4)}
+
+
+def test_trainings_of_another_length_or_machine_stay_out(store):
+    """A second study with the same seed trains the same first generation shorter; the first one's numbers stay."""
+    study = replace(STUDY, sampler="random")
+    prepared(study, store).run()
+    before = store.frame("default")
+    quick = replace(study, name="quick", rungs=(Fidelity(image_visits=500),))
+    engine = SimulatedEngine()
+    prepared(quick, store, engine).run()
+    assert len(engine.jobs) == 30
+    foreign = Measurement(metric="latency_ms", value=999.0, deployment=study.deployment.id, device="another x64")
+    store.record(engine.jobs[0].architecture, [foreign])
+    after = store.frame("default")
+    assert after["ap"].tolist() == before["ap"].tolist()
+    assert after["latency_ms"].tolist() == before["latency_ms"].tolist()
+    assert (store.frame("quick")["ap"].to_numpy() < after["ap"].to_numpy()).all()
+
+
+def test_what_is_not_finite_after_training_fails_that_candidate():
+    value = Measurement(metric="val_loss", value=float("nan"))
+    curve = [{"loss": 1.0}, {"loss": 0.5, "val_loss": float("nan")}]
+    checked = finite(Evaluation(state="complete", measurements=[value], curve=curve, seconds=3.0))
+    assert checked.state == "failed"
+    assert checked.reason == "val_loss not finite after training"
+    assert checked.curve == curve[:1]
+    fine = Evaluation(state="complete", measurements=[replace(value, value=1.0)])
+    assert finite(fine) is fine
+
+
+@given(cut=st.integers(1, 25))
+@settings(max_examples=6)
+def test_a_resumed_search_with_rungs_promotes_whom_it_would_have(cut):
+    rungs = (Fidelity(rung=0, image_visits=500), Fidelity(rung=1, image_visits=2000))
+    study = replace(STUDY, rungs=rungs, keep=0.5, population=8, budget=16)
+
+    def promoted(jobs):
+        return {j.architecture.id for j in jobs if j.fidelity.rung == 1}
+
+    with Store.open(":memory:") as store:
+        whole = SimulatedEngine()
+        prepared(study, store, whole).run()
+    with Store.open(":memory:") as store:
+        first, second = SimulatedEngine(), SimulatedEngine()
+        search = prepared(study, store, first)
+        first.on_result = lambda _: search.stop.set() if len(first.jobs) >= cut else None
+        with contextlib.suppress(Interrupted):
+            search.run()
+        prepared(study, store, second).run()
+    assert promoted(first.jobs) | promoted(second.jobs) == promoted(whole.jobs)
+    assert len(first.jobs) + len(second.jobs) == len(whole.jobs) == 16 + 8
+
+
+def test_a_rare_but_possible_limit_is_not_refused():
+    """300 random architectures hold none this small; walking downhill finds some."""
+    check_limits(replace(STUDY, limits=(Limit.parse("macs <= 41e6"),)))
+    with pytest.raises(StudyError, match="none of"):
+        check_limits(replace(STUDY, limits=(Limit.parse("macs <= 10e6"),)))
