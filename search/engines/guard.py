@@ -20,6 +20,9 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 PRELOAD = ["torch", "torch._dynamo", "evaluator.evaluate", "evaluator.train", "evaluator.profile"]
+_REAPING = threading.Lock()
+"""Held where an exit code may be read: starting a process also polls all others, and of two readers one gets
+255 (multiprocessing.process._cleanup; seen once in 60 crashes under load)."""
 WALL_FACTOR = 4.0
 """A process may take this many times its processor-time limit in wall time."""
 
@@ -88,7 +91,8 @@ def guarded(function: Callable[..., Any], args: tuple[Any, ...], *, cpu_seconds:
     arguments = (send, life_child, function, args, cpu_seconds, memory_bytes, threads)
     process = forkserver.Process(target=_child, args=arguments, daemon=True)
     try:
-        process.start()
+        with _REAPING:
+            process.start()
     except (OSError, EOFError) as error:
         raise CandidateError(f"its process could not be started: {error}") from error
     try:
@@ -102,14 +106,16 @@ def guarded(function: Callable[..., Any], args: tuple[Any, ...], *, cpu_seconds:
         try:
             kind, value = receive.recv()
         except (EOFError, OSError):  # nothing, or half an answer: it died
-            process.join()
+            with _REAPING:
+                process.join()
             raise CandidateError(_death(process.exitcode, cpu_seconds)) from None
         if kind == "error":
             raise CandidateError(value)
         return value
     finally:
-        process.kill()
-        process.join()
+        with _REAPING:
+            process.kill()
+            process.join()
         receive.close()
         life_parent.close()
         if watch is not None:
@@ -134,9 +140,7 @@ def _child(send: Connection, life: Connection, function: Callable[..., Any], arg
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        import torch
-
-        torch.set_num_threads(threads)
+        set_threads(threads)
         message = ("ok", function(*args))
     except MemoryError:
         message = ("error", f"out of memory (limit {memory_bytes / 2**30:.1f} GiB)")
@@ -144,6 +148,13 @@ def _child(send: Connection, life: Connection, function: Callable[..., Any], arg
         message = ("error", _reason(error, memory_bytes))
     send.send(message)
     send.close()
+
+
+def set_threads(threads: int) -> None:
+    """Let torch use this many threads in this process."""
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _reason(error: BaseException, memory_bytes: int) -> str:

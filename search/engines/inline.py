@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from search.engines.guard import CandidateError
+from search.engines.guard import CandidateError, set_threads
 
 
 class InlineEngine:
@@ -16,9 +16,7 @@ class InlineEngine:
 
     def submit(self, function: Callable[..., Any], /, *args: Any, patience: float = 1.0) -> Future[Any]:
         """Run `function(*args)` now, on one thread, as the guarded processes do."""
-        import torch
-
-        torch.set_num_threads(1)
+        set_threads(1)
         future: Future[Any] = Future()
         try:
             future.set_result(function(*args))
