@@ -114,7 +114,8 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
     from evaluator.tasks import TASKS
     from search.engines.inline import InlineEngine
     from search.engines.process import ProcessEngine
-    from search.loop import Search, check_limits
+    from search.limits import check_limits
+    from search.loop import Search
     from search.progress import Interrupted
     from search.report import Console, farewell
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from evaluator.record import Evaluation, Fidelity, Measurement
 from search import pareto
-from search.loop import Search, check_limits, finite
+from search.limits import check_limits
+from search.loop import Search, finite
 from search.progress import Interrupted
 from search.run import _study_row
 from search.samplers import derive
