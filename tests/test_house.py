@@ -1,4 +1,4 @@
-"""The rules of the house: who may import whom, what the docs must name, no path of a workplace in the project."""
+"""The rules of the house: who may import whom, what the docs must name, no path of a machine in the project."""
 
 from __future__ import annotations
 
