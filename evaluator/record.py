@@ -117,9 +117,6 @@ class Fidelity:
     image_visits: int = 4000
     """Training images seen, with repetition."""
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

@@ -15,10 +15,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from space.graph import Graph, Node
-from space.ops import Act, Add, Concat, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Resize, Slice
-
-LEAKY_SLOPE = 0.1
-"""Darknet's leaky ReLU."""
+from space.ops import LEAKY_SLOPE, Act, Add, Concat, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Resize, Slice
 
 
 def activation(name: str) -> nn.Module:

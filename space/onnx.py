@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from space.graph import Graph, Node
-from space.ops import Act, Add, Concat, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Resize, Slice
+from space.ops import LEAKY_SLOPE, Act, Add, Concat, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Resize, Slice
 
 if TYPE_CHECKING:
     import onnx
 
 OPSET = 17
 IR_VERSION = 8
-LEAKY_SLOPE = 0.1
 EPS = 1e-5
 """torch.nn.BatchNorm2d's default."""
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+LEAKY_SLOPE = 0.1
+"""Slope of leaky_relu: darknet's."""
+
 Shape = tuple[int, int, int]
 """Channels, height, width. A flat vector is (n, 1, 1). The batch is not part of a graph."""
 
