@@ -15,7 +15,6 @@ from typing import Any
 
 FUSIONS = ("csp", "last", "first", "none")
 SPLITS = ("slice", "conv")
-ACTIVATIONS = ("relu", "leaky_relu", "silu", "hard_swish")
 BLOCK_AXES = ("bottleneck_ratio", "growth_rate", "cardinality")
 """Axes of a stage that only some blocks read; `Block.reads` says which."""
 DETECTOR_LEVELS = 3

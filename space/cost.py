@@ -1,9 +1,10 @@
 """What a graph costs, without building it: MACs, parameters, activations, CIO, peak memory. No torch.
 
 Caveats first. MACs are those of convolutions and linear layers; pooling, additions, resizing, activations and
-normalisation count nothing (fvcore's "flops" are these MACs plus normalisation). Peak memory is of activations
-alone, for one image, with slices as views and activations in place, as our module runs under torch; a runtime
-with its own arena may need less or more. FLOPs are 2 x MACs.
+normalisation count nothing (fvcore's "flops" are these MACs plus normalisation). FLOPs are 2 x MACs. BFLOPs are
+darknet's count, which the paper prints: 2 x MACs plus k² C H W of max-pools, in 1e9. Peak memory is of
+activations alone, for one image, with slices as views and activations in place, as our module runs under torch; a
+runtime with its own arena may need less or more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from space.graph import Graph, Node
-from space.ops import Act, Conv, GlobalPool, Input, Linear, MaxPool, Shape, Slice
+from space.ops import Act, AvgPool, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Norm, Shape, Slice, Stride
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 """Bytes of one element by precision."""
@@ -29,6 +30,15 @@ class LayerCost(NamedTuple):
     """Numbers kept at deployment, normalisation folded into kernel and bias."""
     activations: int
     cio: int
+    kernels: int
+    """Weights of convolutions and linear layers alone: the paper's #Parameter."""
+    darknet_flops: int
+    """Operations as darknet counted them when the paper was written."""
+
+    @property
+    def bflops(self) -> float:
+        """Operations in 1e9 by darknet's count."""
+        return self.darknet_flops / 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +51,25 @@ class Cost:
     cio: int
     peak_bytes: int
     weight_bytes: int
+    kernels: int
+    darknet_flops: int
 
     @property
     def flops(self) -> int:
         """2 x MACs."""
         return 2 * self.macs
 
+    @property
+    def bflops(self) -> float:
+        """Operations in 1e9 by darknet's count: the paper's BFLOPs."""
+        return self.darknet_flops / 1e9
+
 
 def _size(shape: Shape) -> int:
     return shape[0] * shape[1] * shape[2]
 
 
-_FREE = LayerCost(0, 0, 0, 0, 0)
+_FREE = LayerCost(0, 0, 0, 0, 0, 0, 0)
 
 
 def layer_cost(graph: Graph, node: Node) -> LayerCost:
@@ -62,17 +79,30 @@ def layer_cost(graph: Graph, node: Node) -> LayerCost:
         shape = graph.nodes[node.inputs[0]].shape
         c, h, w = node.shape
         kernels = c * (shape[0] // op.groups) * op.kernel * op.kernel
-        params = kernels + (2 * c if op.norm else c)
-        return LayerCost(kernels * h * w, params, kernels + c, c * h * w, c * h * w + _size(shape))
+        params = kernels + (2 * c if op.norm else c if op.bias else 0)
+        stored = kernels + (c if op.norm or op.bias else 0)
+        macs = kernels * h * w
+        return LayerCost(macs, params, stored, c * h * w, c * h * w + _size(shape), kernels, 2 * macs)
     if isinstance(op, Linear):
         fan_in, fan_out = _size(graph.nodes[node.inputs[0]].shape), node.shape[0]
-        params = fan_out * (fan_in + 1)
+        macs, params = fan_in * fan_out, fan_out * (fan_in + 1)
         # CIO is of convolutions and pools only (HarDNet); a linear layer adds nothing to it.
-        return LayerCost(fan_in * fan_out, params, params, fan_out, 0)
-    if isinstance(op, MaxPool | GlobalPool):
+        return LayerCost(macs, params, params, fan_out, 0, macs, 2 * macs)
+    if isinstance(op, MaxPool | AvgPool | GlobalPool):
         cio = _size(node.shape) + _size(graph.nodes[node.inputs[0]].shape)
-        return LayerCost(0, 0, 0, 0, cio)
+        flops = op.kernel * op.kernel * _size(node.shape) if isinstance(op, MaxPool) else 0
+        return LayerCost(0, 0, 0, 0, cio, 0, flops)
+    if isinstance(op, Norm):
+        return LayerCost(0, 2 * node.shape[0], 2 * node.shape[0], 0, 0, 0, 0)
+    if isinstance(op, Maxout):  # darknet's maxpool_depth is a max-pool of kernel 1 over all input channels
+        return LayerCost(0, 0, 0, 0, 0, 0, op.groups * _size(node.shape))
     return _FREE
+
+
+def norm_elements(graph: Graph) -> int:
+    """Elements that normalisation writes: fvcore's surplus over MACs, and part of the paper's DenseNet rows."""
+    return sum(_size(node.shape) for node in graph.nodes
+               if isinstance(node.op, Norm) or (isinstance(node.op, Conv) and node.op.norm))  # fmt: skip
 
 
 def cost(graph: Graph, *, batch: int = 1, precision: str = "fp32") -> Cost:
@@ -89,19 +119,21 @@ def cost(graph: Graph, *, batch: int = 1, precision: str = "fp32") -> Cost:
         cio=sum(layer.cio for layer in layers),
         peak_bytes=peak_elements(graph) * batch * size,
         weight_bytes=sum(layer.weights for layer in layers) * size,
+        kernels=sum(layer.kernels for layer in layers),
+        darknet_flops=sum(layer.darknet_flops for layer in layers),
     )
 
 
 def peak_elements(graph: Graph) -> int:
     """Most activation elements alive at once, the image included, when nodes run in order.
 
-    A node's inputs live until it has run; slices and in-place activations share their source's memory and
+    A node's inputs live until it has run; slices, strides and in-place activations share their source's memory and
     keep it alive. The image lives to the end: its buffer is the caller's.
     """
     nodes = graph.nodes
     owner = list(range(len(nodes)))
     for index, node in enumerate(nodes):
-        if isinstance(node.op, Slice | Act):
+        if isinstance(node.op, Slice | Stride | Act):
             owner[index] = owner[node.inputs[0]]
     last = [0] * len(nodes)
     for index, use in enumerate(graph.last_use()):

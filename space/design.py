@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from space.architecture import (
-    ACTIVATIONS,
     SPLITS,
     Architecture,
     ArchitectureError,
@@ -34,6 +33,7 @@ from space.architecture import (
 )
 from space.blocks import BLOCKS
 from space.heads import PYRAMIDS
+from space.ops import ACTIVATIONS
 from space.registry import unknown
 from space.stages import FUSIONS
 

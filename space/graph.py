@@ -11,6 +11,7 @@ from space.architecture import ArchitectureError
 from space.ops import (
     Act,
     Add,
+    AvgPool,
     Concat,
     Conv,
     GlobalPool,
@@ -18,10 +19,13 @@ from space.ops import (
     Linear,
     Maxout,
     MaxPool,
+    Mul,
+    Norm,
     Op,
     Resize,
     Shape,
     Slice,
+    Stride,
 )
 
 Ref = int
@@ -99,35 +103,68 @@ class Builder:
         return len(self._nodes) - 1
 
     def conv(self, x: Ref, channels: int, kernel: int = 3, *, name: str, stride: int = 1, groups: int = 1,
-             norm: bool = True, linear: bool = False) -> Ref:  # fmt: skip
-        """Convolution, normalisation and activation; `linear` leaves the activation out."""
+             norm: bool = True, linear: bool = False, activation: str | None = None, bias: bool | None = None,
+             padding: int | None = None) -> Ref:  # fmt: skip
+        """Convolution, normalisation and activation; `linear` leaves the activation out.
+
+        `bias` is there without `norm` unless said otherwise; `padding` is kernel // 2.
+        """
         c, h, w = self.shape(x)
         if channels < 1 or c % groups or channels % groups:
             raise ArchitectureError(f"{name}: {groups} groups do not divide {c} -> {channels} channels")
-        op = Conv(kernel, stride, groups, norm, None if linear else self.activation)
-        return self._add(name, op, (x,), (channels, -(-h // stride), -(-w // stride)))
+        pad = kernel // 2 if padding is None else padding
+        height, width = (h + 2 * pad - kernel) // stride + 1, (w + 2 * pad - kernel) // stride + 1
+        if height < 1 or width < 1:
+            raise ArchitectureError(f"{name}: a {kernel}x{kernel} kernel does not fit a map of {h}x{w}")
+        act = None if linear else activation or self.activation
+        op = Conv(kernel, stride, groups, norm, act, not norm if bias is None else bias, pad)
+        return self._add(name, op, (x,), (channels, height, width))
+
+    def norm(self, x: Ref, *, name: str = "norm", linear: bool = False) -> Ref:
+        """Batch normalisation and activation."""
+        return self._add(name, Norm(None if linear else self.activation), (x,), self.shape(x))
 
     def linear(self, x: Ref, features: int, *, name: str) -> Ref:
         """Fully connected layer with bias."""
         return self._add(name, Linear(), (x,), (features, 1, 1))
 
     def max_pool(self, x: Ref, kernel: int = 2, *, stride: int = 2, name: str = "pool") -> Ref:
-        """Max-pooling; see `ops.MaxPool` for odd borders."""
+        """Max-pooling; see `ops.MaxPool` for its borders."""
         c, h, w = self.shape(x)
         return self._add(name, MaxPool(kernel, stride), (x,), (c, -(-h // stride), -(-w // stride)))
+
+    def avg_pool(self, x: Ref, kernel: int = 2, *, stride: int = 2, name: str = "pool") -> Ref:
+        """Average pooling in the same geometry."""
+        c, h, w = self.shape(x)
+        return self._add(name, AvgPool(kernel, stride), (x,), (c, -(-h // stride), -(-w // stride)))
 
     def global_pool(self, x: Ref, *, name: str = "pool") -> Ref:
         """Mean over height and width."""
         return self._add(name, GlobalPool(), (x,), (self.channels(x), 1, 1))
 
-    def act(self, x: Ref, *, name: str = "act") -> Ref:
-        """The default activation, alone."""
-        return self._add(name, Act(self.activation), (x,), self.shape(x))
+    def act(self, x: Ref, *, name: str = "act", activation: str | None = None) -> Ref:
+        """An activation alone; the default one unless named."""
+        return self._add(name, Act(activation or self.activation), (x,), self.shape(x))
 
     def add(self, a: Ref, b: Ref, *, name: str = "add") -> Ref:
-        """Sum of two maps of one shape."""
-        assert self.shape(a) == self.shape(b), f"{name}: {self.shape(a)} + {self.shape(b)}"
+        """`b` added onto `a`: a shortcut.
+
+        A larger `b` is read at a stride; where the channels differ, the first min(a, b) are summed
+        (`ops.Add`). Raises ArchitectureError where no stride leads from one size to the other.
+        """
+        (_, height, width), (_, h, w) = self.shape(a), self.shape(b)
+        if (h, w) != (height, width):
+            step = max(1, -(-h // height))
+            if (-(-h // step), -(-w // step)) != (height, width):
+                raise ArchitectureError(f"{name}: no stride leads from a map of {h}x{w} to one of {height}x{width}")
+            b = self._add(f"{name}_stride", Stride(step), (b,), (self.channels(b), height, width))
         return self._add(name, Add(), (a, b), self.shape(a))
+
+    def mul(self, x: Ref, gate: Ref, *, name: str = "mul") -> Ref:
+        """Product of `x` with a gate of its shape or of shape (C, 1, 1)."""
+        if self.shape(gate) not in (self.shape(x), (self.channels(x), 1, 1)):
+            raise ArchitectureError(f"{name}: a gate of {self.shape(gate)} does not fit a map of {self.shape(x)}")
+        return self._add(name, Mul(), (x, gate), self.shape(x))
 
     def concat(self, refs: Sequence[Ref], *, name: str = "concat") -> Ref:
         """Channels of all inputs in order; of one input, that input."""

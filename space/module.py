@@ -7,6 +7,7 @@ torch is what `space.cost.peak_elements` counts.
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -15,19 +16,46 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from space.graph import Graph, Node
-from space.ops import LEAKY_SLOPE, Act, Add, Concat, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Resize, Slice
+from space.ops import (
+    LEAKY_SLOPES,
+    Act,
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    GlobalPool,
+    Input,
+    Linear,
+    Maxout,
+    MaxPool,
+    Mul,
+    Norm,
+    Resize,
+    Slice,
+    Stride,
+    window,
+)
 
 
 def activation(name: str) -> nn.Module:
-    """In-place activation module by its name in `space.architecture.ACTIVATIONS`."""
+    """In-place activation module by its name in `space.ops`."""
     modules: dict[str, Any] = {
         "relu": lambda: nn.ReLU(inplace=True),
-        "leaky_relu": lambda: nn.LeakyReLU(LEAKY_SLOPE, inplace=True),
+        "relu6": lambda: nn.ReLU6(inplace=True),
         "silu": lambda: nn.SiLU(inplace=True),
+        "mish": lambda: nn.Mish(inplace=True),
         "hard_swish": lambda: nn.Hardswish(inplace=True),
+        "logistic": _Logistic,
     }
-    module: nn.Module = modules[name]()
+    module: nn.Module = nn.LeakyReLU(LEAKY_SLOPES[name], inplace=True) if name in LEAKY_SLOPES else modules[name]()
     return module
+
+
+class _Logistic(nn.Module):
+    """Logistic function, in place like its neighbours."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sigmoid_()
 
 
 class ConvUnit(nn.Module):
@@ -35,8 +63,8 @@ class ConvUnit(nn.Module):
 
     def __init__(self, op: Conv, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, op.kernel, op.stride, op.kernel // 2,
-                              groups=op.groups, bias=not op.norm)  # fmt: skip
+        self.conv = nn.Conv2d(in_channels, out_channels, op.kernel, op.stride, op.padding,
+                              groups=op.groups, bias=op.bias)  # fmt: skip
         self.bn = nn.BatchNorm2d(out_channels) if op.norm else None
         self.act = activation(op.activation) if op.activation else None
 
@@ -60,6 +88,19 @@ class ConvUnit(nn.Module):
         self.bn = None
 
 
+class NormUnit(nn.Module):
+    """Batch normalisation and optional activation, without a convolution to fold into."""
+
+    def __init__(self, op: Norm, channels: int) -> None:
+        super().__init__()
+        self.bn = nn.BatchNorm2d(channels)
+        self.act = activation(op.activation) if op.activation else None
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        x_BCHW = self.bn(x_BCHW)
+        return x_BCHW if self.act is None else self.act(x_BCHW)
+
+
 class _Function(nn.Module):
     """An operator without weights."""
 
@@ -70,27 +111,63 @@ class _Function(nn.Module):
     def forward(self, *xs: Tensor) -> Tensor:
         op, x = self.op, xs[0]
         if isinstance(op, Add):
-            return x + xs[1]
+            return _partial_add(x, xs[1])
+        if isinstance(op, Mul):
+            return x * xs[1]
         if isinstance(op, Concat):
             return torch.cat(xs, 1)
         if isinstance(op, Slice):
             return x[:, op.start : op.stop]
-        if isinstance(op, MaxPool):
-            return F.max_pool2d(x, op.kernel, op.stride, ceil_mode=True)
+        if isinstance(op, Stride):
+            return x[:, :, :: op.step, :: op.step]
+        if isinstance(op, MaxPool | AvgPool):
+            return _pool(x, op)
         if isinstance(op, Maxout):
             batch, channels, *size = x.shape
             return x.reshape(batch, op.groups, channels // op.groups, *size).amax(1)
         if isinstance(op, Resize):
             return F.interpolate(x, size=(op.height, op.width), mode="nearest")
         assert isinstance(op, GlobalPool), op
-        return x.mean((2, 3))
+        return x.mean((2, 3), keepdim=True)
+
+
+def _partial_add(a: Tensor, b: Tensor) -> Tensor:
+    channels = min(a.shape[1], b.shape[1])
+    if channels == a.shape[1]:
+        return a + b[:, :channels]
+    out = a.clone()
+    out[:, :channels] += b
+    return out
+
+
+def _pool(x: Tensor, op: MaxPool | AvgPool) -> Tensor:
+    # `window` in torch's terms: an odd kernel pads both sides alike, and 2x2 of stride 2 is torch's ceil mode.
+    odd, pad = op.kernel % 2 == 1, (op.kernel - 1) // 2
+    if odd or (op.kernel, op.stride) == (2, 2):
+        if isinstance(op, MaxPool):
+            return F.max_pool2d(x, op.kernel, op.stride, pad, ceil_mode=not odd)
+        return F.avg_pool2d(x, op.kernel, op.stride, pad, ceil_mode=not odd, count_include_pad=False)
+    height, width = (window(size, op.kernel, op.stride)[1:] for size in x.shape[2:])
+    if isinstance(op, MaxPool):
+        return F.max_pool2d(F.pad(x, (*width, *height), value=float("-inf")), op.kernel, op.stride)
+    inside = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), (*width, *height)), op.kernel, op.stride)
+    return F.avg_pool2d(F.pad(x, (*width, *height)), op.kernel, op.stride) / inside
+
+
+class _Flat(nn.Linear):
+    """Fully connected layer on a map of one place."""
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return super().forward(x_BCHW.flatten(1))
 
 
 def _unit(graph: Graph, node: Node) -> nn.Module:
     if isinstance(node.op, Conv):
         return ConvUnit(node.op, graph.nodes[node.inputs[0]].shape[0], node.shape[0])
     if isinstance(node.op, Linear):
-        return nn.Linear(graph.nodes[node.inputs[0]].shape[0], node.shape[0])
+        return _Flat(math.prod(graph.nodes[node.inputs[0]].shape), node.shape[0])
+    if isinstance(node.op, Norm):
+        return NormUnit(node.op, node.shape[0])
     if isinstance(node.op, Act):
         return activation(node.op.activation)
     return _Function(node.op)

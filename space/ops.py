@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-LEAKY_SLOPE = 0.1
-"""Slope of leaky_relu: darknet's."""
+ACTIVATIONS = ("relu", "leaky_relu", "leaky_relu_0.01", "silu", "mish", "hard_swish")
+"""Activations that an architecture may have."""
+OTHER_ACTIVATIONS = ("logistic", "relu6")
+"""Activations of single layers: attention's gate, and what darknet files bring along."""
+LEAKY_SLOPES = {"leaky_relu": 0.1, "leaky_relu_0.01": 0.01}
+"""Slope of the leaky activations: darknet's is 0.1; timm's networks of the family have 0.01."""
 
 Shape = tuple[int, int, int]
-"""Channels, height, width. A flat vector is (n, 1, 1). The batch is not part of a graph."""
+"""Channels, height, width. The batch is not part of a graph."""
 
 
 class Input(NamedTuple):
@@ -20,28 +24,54 @@ class Input(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """Convolution with padding kernel // 2; with `norm` it has no bias and a batch normalisation follows."""
+    """Convolution, then batch normalisation where `norm`, then the activation. `bias` only without `norm`."""
 
     kernel: int
     stride: int
     groups: int
     norm: bool
     activation: str | None
+    bias: bool
+    padding: int
+
+
+class Norm(NamedTuple):
+    """Batch normalisation and activation without a convolution: what pre-activation networks begin a layer with."""
+
+    activation: str | None
 
 
 class Linear(NamedTuple):
-    """Fully connected layer with bias, on a flat input."""
+    """Fully connected layer with bias, on the flattened input; its output is (n, 1, 1), without axes of its own."""
 
 
 class MaxPool(NamedTuple):
-    """Max-pooling without padding; an odd border makes one more output (ceil), as stride-2 convolutions do."""
+    """Max-pooling in darknet's geometry: ceil(size / stride) outputs, output i looks at
+    i * stride - (kernel - 1) // 2 and the `kernel - 1` places after it; what lies outside does not count.
+
+    So a 2x2 pool of stride 2 makes one more output of an odd border, as stride-2 convolutions do; 3x3 pads one
+    place on each side; stride 1 keeps the size (spatial pyramid pooling).
+    """
+
+    kernel: int
+    stride: int
+
+
+class AvgPool(NamedTuple):
+    """Average pooling in the geometry of `MaxPool`; the mean is over the places inside the map."""
 
     kernel: int
     stride: int
 
 
 class GlobalPool(NamedTuple):
-    """Mean over height and width."""
+    """Mean over height and width, which stay as axes of one."""
+
+
+class Stride(NamedTuple):
+    """Every `step`-th row and column: how darknet's shortcut reads a larger map."""
+
+    step: int
 
 
 class Act(NamedTuple):
@@ -51,7 +81,15 @@ class Act(NamedTuple):
 
 
 class Add(NamedTuple):
-    """Sum of two maps of one shape."""
+    """The second map added onto the first, which gives the output its channels.
+
+    With different channels the first min(a, b) of them are summed and the rest of the first map stay as they are:
+    the partial residual of darknet's shortcut. Height and width are equal.
+    """
+
+
+class Mul(NamedTuple):
+    """Product of a map with one of its own shape (spatial attention) or of one place (squeeze-and-excitation)."""
 
 
 class Concat(NamedTuple):
@@ -82,4 +120,14 @@ class Resize(NamedTuple):
     width: int
 
 
-Op = Input | Conv | Linear | MaxPool | GlobalPool | Act | Add | Concat | Slice | Maxout | Resize
+Op = (
+    Input | Conv | Norm | Linear | MaxPool | AvgPool | GlobalPool | Stride | Act | Add | Mul | Concat | Slice | Maxout
+    | Resize
+)  # fmt: skip
+
+
+def window(size: int, kernel: int, stride: int) -> tuple[int, int, int]:
+    """Outputs, and places outside before and after, of a pool along an axis of `size` (see `MaxPool`)."""
+    outputs = -(-size // stride)
+    before = (kernel - 1) // 2
+    return outputs, before, max(0, (outputs - 1) * stride + kernel - before - size)

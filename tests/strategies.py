@@ -6,9 +6,10 @@ import numpy as np
 from hypothesis import strategies as st
 
 from search.study import load
-from space.architecture import ACTIVATIONS, SPLITS, Architecture, Head, Stage, Stem
+from space.architecture import SPLITS, Architecture, Head, Stage, Stem
 from space.blocks import BLOCKS
 from space.heads import PYRAMIDS
+from space.ops import ACTIVATIONS
 from space.stages import FUSIONS
 
 STUDY = load()

@@ -19,14 +19,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evaluator.audit import fvcore_macs
 from evaluator.backends.onnxruntime import session
-from space.architecture import ACTIVATIONS, SPLITS, Architecture, ArchitectureError, Head, Stage, Stem
+from space.architecture import SPLITS, Architecture, ArchitectureError, Head, Stage, Stem
 from space.blocks import BLOCKS
 from space.cost import breakdown, cost, peak_elements
 from space.heads import PYRAMIDS
 from space.lower import lower
 from space.module import Network, fold, initialise
 from space.onnx import to_onnx
-from space.ops import Input
+from space.ops import ACTIVATIONS, Input
 from tests.strategies import architectures, random_architectures, sizes, wild_architectures
 
 
