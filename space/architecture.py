@@ -9,16 +9,22 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+from space.ops import ACTIVATIONS
+from space.registry import unknown
+
 FUSIONS = ("csp", "last", "first", "none")
-SPLITS = ("slice", "conv")
+SPLITS = ("slice", "conv", "cross", "early")
+"""How a stage parts its input; `space.lower` says what each builds."""
+DOWNS = ("conv", "pool", "pool_stride1", "block", "none")
+"""How a stage comes to its resolution; `space.lower` says what each builds."""
 BLOCK_AXES = ("bottleneck_ratio", "growth_rate", "cardinality")
 """Axes of a stage that only some blocks read; `Block.reads` says which."""
-DETECTOR_LEVELS = 3
-"""Feature maps that a detection head reads: the outputs of the last three stages."""
+BLOCK_OPTIONS = ("elastic", "squeeze")
+"""Options of a stage that only some blocks read and that can be off."""
 
 
 class ArchitectureError(ValueError):
@@ -27,21 +33,25 @@ class ArchitectureError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Stem:
-    """Entry convolutions: 3x3 stride 2 to `width`, then 3x3 to the first stage's width.
+    """Entry convolutions; `space.stems` has the kinds and says which fields each reads."""
 
-    The second convolution has stride 2 when `stride` is 4, 1 when it is 2.
-    """
-
-    width: int = 32
-    stride: int = 4
+    kind: str = "double"
+    width: int | None = 32
+    stride: int | None = 4
+    kernel: int | None = None
+    """Kernel of the first convolution (`conv_pool`)."""
+    pool: int | None = None
+    """Kernel of the max-pool (`conv_pool`): 2 in the darknet files, 3 in ResNet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """Blocks at one resolution, with or without a cross-stage path around them.
 
-    `width` is the number of base channels. An axis that the block does not read is None in the
-    canonical form. See `space.stages` for what each fusion builds and `space.blocks` for the blocks.
+    `width` is the number of base channels: cross path plus main path. An axis that the block does not read is
+    None in the canonical form. See `space.stages` for what each fusion builds and `space.blocks` for the blocks.
+    Fields below `cardinality` are what published networks need beyond the plain reading of the paper; each is
+    left out of the JSON where it has its default, so that adding one changed no id.
     """
 
     block: str = "res"
@@ -56,6 +66,26 @@ class Stage:
     """Channels that each dense layer adds."""
     cardinality: int | None = None
     """Groups of a resx block's 3x3 convolution."""
+    elastic: bool = False
+    """Half of each block's channels run at half resolution (the darknet files named -elastic)."""
+    squeeze: float = 0.0
+    """Squeeze-and-excitation: inner over outer width of the gate at the end of a block; 0 is none."""
+    down: str | None = None
+    """How the stage comes to its resolution; None is `pool` after growing blocks, else `conv`; `none` at the start."""
+    down_groups: int | None = None
+    """Groups of the `conv` that leads into the stage (csresnext50: 32)."""
+    entry: int | None = None
+    """Channels that come into the stage, where a split `conv` makes `width` of them (csresnet50: a quarter)."""
+    exit: int | None = None
+    """Channels after T2 where they are not `width` (csresnet50 halves); residual blocks only."""
+    main_entry: int | None = None
+    """Channels of the main path before its first block, which widens it (csresnext50, stage 1)."""
+    split_linear: bool = False
+    """The split's convolutions have no activation (csresnet50 and csresnext50, stages 2 and 3)."""
+    pool_first: bool | None = None
+    """Growing blocks: whether the pool stands before the last transition; None is no for `none`, else yes."""
+    transition: bool | None = None
+    """Growing blocks: whether a 1x1 transition closes the last stage; None is as the fusion says."""
 
     @property
     def cross(self) -> int:
@@ -70,13 +100,20 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """Task layers, neck included. `kind` is a file of `space.heads`; a classifier reads no other field."""
+    """Task layers, neck included. `kind` is a file of `space.heads`, `fusion` one of its necks."""
 
     kind: str = "detector"
     fusion: str | None = "fpn"
     width: int | None = 64
+    """Channels of the finest level's maps; of a classifier, of a 1x1 convolution before the pool (None: none)."""
     maxout: int | None = 1
     """Channel groups of the Maxout on each map before concatenation; 1 is none, 4 the paper's 4:1."""
+    levels: int = 3
+    """Stages, from the last, whose features a detector reads, and maps that it predicts on."""
+    attention: str | None = None
+    """`sam`: spatial attention on every map before the prediction."""
+    spp: bool = False
+    """Spatial pyramid pooling on the coarsest level."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,10 +132,16 @@ class Architecture:
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON or TOML; `from_dict` is the inverse."""
-        data = asdict(self)
-        data["stages"] = list(data["stages"])
-        return data
+        """Plain data, ready for JSON or TOML; `from_dict` is the inverse.
+
+        Fields that later versions added are left out where they have their default: ids stay what they were.
+        """
+        return {
+            "stem": _plain(self.stem, ("width", "stride")),
+            "stages": [_plain(stage, _FIRST_STAGE_FIELDS) for stage in self.stages],
+            "head": _plain(self.head, ("kind", "fusion", "width", "maxout")),
+            "activation": self.activation,
+        }
 
     @staticmethod
     def from_dict(data: dict[str, Any]) -> Architecture:
@@ -122,8 +165,13 @@ class Architecture:
 
         Raises ArchitectureError if the architecture cannot exist.
         """
-        from space.heads import HEADS
+        from space.heads import canonical_head
+        from space.stems import canonical_stem
 
+        if not self.stages:
+            raise ArchitectureError("an architecture needs at least one stage")
+        if self.activation not in ACTIVATIONS:
+            raise ArchitectureError(unknown("activation", self.activation, list(ACTIVATIONS)))
         stages = tuple(canonical_stage(stage) for stage in self.stages)
         for stage, following in itertools.pairwise(stages):
             if following.width <= widest_cross(stage):
@@ -131,47 +179,129 @@ class Architecture:
                     f"fusion 'last' of growing blocks has no T2, so the next stage's width {following.width} must "
                     f"exceed the cross path's {stage.cross}; widen it or lower the partial ratio"
                 )
-        reads = HEADS.get(self.head.kind).reads
-        ignored: dict[str, Any] = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
-        head = replace(self.head, **ignored)
-        if head.width is not None and head.maxout is not None and head.width % head.maxout:
-            raise ArchitectureError(f"maxout {head.maxout}:1 does not divide the head's width {head.width}")
-        return replace(self, stages=stages, head=head)
+        stages = tuple(_placed(stages, index) for index in range(len(stages)))
+        return replace(self, stem=canonical_stem(self.stem), stages=stages, head=canonical_head(self.head))
 
     def words(self) -> str:
         """The architecture in one line: `stem 16 → dense/csp γ0.5 32×2 → … → efm 48 maxout 2:1 (silu)`."""
         parts = []
         for stage in self.stages:
             gamma = f" γ{stage.partial_ratio:.2g}" if stage.fusion != "none" else ""
-            split = " conv-split" if stage.fusion != "none" and stage.split == "conv" else ""
-            parts.append(f"{stage.block}/{stage.fusion}{gamma}{split} {stage.width}×{stage.depth}")
+            split = f" {stage.split}-split" if stage.fusion != "none" and stage.split != "slice" else ""
+            extra = " elastic" * stage.elastic + " SE" * bool(stage.squeeze)
+            parts.append(f"{stage.block}/{stage.fusion}{gamma}{split}{extra} {stage.width}×{stage.depth}")
         head = self.head.kind
         if self.head.fusion:
             maxout = f" maxout {self.head.maxout}:1" if (self.head.maxout or 1) > 1 else ""
-            head = f"{self.head.fusion} {self.head.width}{maxout}"
-        return f"stem {self.stem.width} → {' → '.join(parts)} → {head} ({self.activation})"
+            extra = (" " + self.head.attention if self.head.attention else "") + " spp" * self.head.spp
+            head = f"{self.head.fusion} {self.head.width}{maxout}{extra}"
+        stem = " ".join(str(part) for part in (self.stem.kind, self.stem.width) if part not in ("double", None))
+        return f"stem {stem} → {' → '.join(parts)} → {head} ({self.activation})"
+
+
+_FIRST_STAGE_FIELDS = (
+    "block", "depth", "width", "fusion", "partial_ratio", "split", "bottleneck_ratio", "growth_rate", "cardinality"
+)  # fmt: skip
+"""Fields of the first version; the JSON always has them."""
+
+
+def _plain(part: Any, always: tuple[str, ...]) -> dict[str, Any]:
+    """Fields of a dataclass as data: those named `always`, and the others where they are not their default."""
+    return {f.name: getattr(part, f.name) for f in fields(part)
+            if f.name in always or getattr(part, f.name) != f.default}  # fmt: skip
 
 
 def canonical_stage(stage: Stage) -> Stage:
-    """The one spelling of a stage. Raises ArchitectureError if it cannot exist."""
+    """The one spelling of a stage by itself. Raises ArchitectureError if it cannot exist."""
     from space.blocks import BLOCKS
 
     if not 0 <= stage.partial_ratio < 1 or stage.cross >= stage.width:
         raise ArchitectureError(f"partial ratio {stage.partial_ratio} leaves no channel to the blocks")
     if stage.depth < 1 or stage.width < 1:
         raise ArchitectureError(f"a stage of depth {stage.depth} and width {stage.width} is empty")
-    reads = BLOCKS.get(stage.block).reads
-    changes: dict[str, Any] = {axis: None for axis in BLOCK_AXES if axis not in reads}
-    for axis in reads:
-        if getattr(stage, axis) is None:
+    for name, allowed in (("split", SPLITS), ("fusion", FUSIONS), ("down", (None, *DOWNS))):
+        if getattr(stage, name) not in allowed:
+            raise ArchitectureError(unknown(name, getattr(stage, name), [a for a in allowed if a]))
+    block = BLOCKS.get(stage.block)
+    changes: dict[str, Any] = {axis: None for axis in BLOCK_AXES if axis not in block.reads}
+    changes |= {option: _DEFAULTS[option] for option in BLOCK_OPTIONS if option not in block.reads}
+    for axis in block.reads.intersection(BLOCK_AXES):
+        value = getattr(stage, axis)
+        if value is None:
             raise ArchitectureError(f"block '{stage.block}' needs the axis '{axis}'")
-    if "bottleneck_ratio" in reads:
+        if value <= 0:
+            raise ArchitectureError(f"block '{stage.block}' needs a positive {axis}, not {value}")
+    if "bottleneck_ratio" in block.reads:
         changes["bottleneck_ratio"] = round(float(stage.bottleneck_ratio or 0), 6)
+    if "squeeze" in block.reads:
+        changes["squeeze"] = round(float(stage.squeeze), 6)
     if stage.cross == 0:
         changes |= {"fusion": "none", "partial_ratio": 0.0, "split": "slice"}
     else:
         # The share itself, so that two roundings of the same widths spell alike.
         changes["partial_ratio"] = round(stage.cross / stage.width, 6)
+    stage = replace(stage, **changes)
+    return replace(stage, **_ignored(stage, grows=block.grows))
+
+
+def _ignored(stage: Stage, *, grows: bool) -> dict[str, Any]:
+    """Defaults for the options that have no effect in this stage, whatever stands beside it."""
+    from space.stages import FUSIONS as PARTS
+
+    changes: dict[str, Any] = {}
+    split = stage.split in ("conv", "cross", "early") and stage.fusion != "none"
+    if not split:
+        changes["split_linear"] = False
+    if stage.split != "conv" or stage.main_entry == stage.main or grows:
+        changes["main_entry"] = None
+    if stage.entry == stage.width or (stage.split != "conv" and stage.fusion != "none"):
+        changes["entry"] = None
+    if grows or not PARTS.get(stage.fusion).t2 or stage.exit == stage.width:
+        changes["exit"] = None
+    first = stage.fusion != "none"
+    if not grows or not (PARTS.get(stage.fusion).t2 or not first) or stage.pool_first == first:
+        changes["pool_first"] = None
+    if not grows or stage.transition == (PARTS.get(stage.fusion).t2 or not first):
+        changes["transition"] = None
+    return changes
+
+
+def default_down(stages: tuple[Stage, ...], index: int) -> str:
+    """What leads into a stage unless it says otherwise: nothing at the start, a pool after growing blocks."""
+    from space.blocks import BLOCKS
+
+    if index == 0:
+        return "none"
+    return "pool" if BLOCKS.get(stages[index - 1].block).grows else "conv"
+
+
+def _placed(stages: tuple[Stage, ...], index: int) -> Stage:
+    """A canonical stage with the options dropped that have no effect where it stands.
+
+    Raises ArchitectureError if it cannot stand there.
+    """
+    from space.blocks import BLOCKS
+
+    stage, usual = stages[index], default_down(stages, index)
+    down = stage.down or usual
+    after_growing = index > 0 and BLOCKS.get(stages[index - 1].block).grows
+    if after_growing and down not in ("pool", "none"):
+        raise ArchitectureError(f"after growing blocks a stage is reached by 'pool' or 'none', not '{down}'")
+    if stage.split == "early" and not after_growing:
+        raise ArchitectureError("split 'early' takes its main path from the transition of a stage of growing blocks")
+    if down == "block" and not BLOCKS.get(stage.block).projects:
+        raise ArchitectureError(f"block '{stage.block}' keeps its resolution: use another down than 'block'")
+    if down == "block" and stage.cross:
+        raise ArchitectureError("with down 'block' only the main path changes resolution: a cross path needs another")
+    changes: dict[str, Any] = {}
+    if stage.down == usual:
+        changes["down"] = None
+    if down != "conv" or stage.down_groups == 1:
+        changes["down_groups"] = None
+    if index < len(stages) - 1:
+        changes["transition"] = None
+    elif stage.pool_first is not None:
+        changes["pool_first"] = None
     return replace(stage, **changes)
 
 
@@ -187,3 +317,6 @@ def widest_cross(stage: Stage) -> int:
 
 def _build(kind: type[Any], data: dict[str, Any]) -> Any:
     return kind(**data)
+
+
+_DEFAULTS = {f.name: f.default for f in fields(Stage)}

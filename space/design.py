@@ -32,7 +32,7 @@ from space.architecture import (
     widest_cross,
 )
 from space.blocks import BLOCKS
-from space.heads import PYRAMIDS
+from space.heads import NECKS
 from space.ops import ACTIVATIONS
 from space.registry import unknown
 from space.stages import FUSIONS
@@ -361,7 +361,7 @@ def _problem(axis: str, value: Any) -> str | None:
         "fusion": FUSIONS.names,
         "split": lambda: list(SPLITS),
         "activation": lambda: list(ACTIVATIONS),
-        "head_fusion": PYRAMIDS.names,
+        "head_fusion": NECKS.names,
     }
     if axis in named:
         allowed = named[axis]()

@@ -1,20 +1,39 @@
 """lower(architecture) -> Graph: stem, stages, head, in order. Source of the structures: CSPNet section 3.
 
-A stage starts from base channels X of `width`. The cross path is the share `partial_ratio` of X, either a
-slice of its channels or a 1x1 convolution of all of X (`split="conv"`, as in the published darknet files);
-the blocks see the rest.
+A stage comes to its resolution (`down`), parts its base channels into a cross path, the share `partial_ratio` of
+them, and a main path, runs the blocks on the main path and joins the two (`space.stages`).
+
+`down`, before the stage: `conv` 3x3 of stride 2; `pool` 2x2 max-pool (average-pool after pre-activated blocks);
+`pool_stride1` 2x2 max-pool of stride 1 (Darknet reference network); `block` the first block strides (ResNet);
+`none` the resolution stays.
+
+`split`: `slice` parts the channels (the paper's figure); `conv` makes both paths with 1x1 convolutions of all
+channels (the published darknet files); `cross` makes the cross path with such a convolution and slices the main
+path; `early` likewise, but the main path is what the transition of the stage before made, ahead of its pool. The
+last two are the reading that meets the paper's BFLOPs of its Table 1.
 """
 
 from __future__ import annotations
 
-from space.architecture import Architecture, ArchitectureError, Stage
+from typing import NamedTuple
+
+from space.architecture import Architecture, ArchitectureError, Stage, default_down
 from space.blocks import BLOCKS
 from space.graph import Builder, Graph, Ref
 from space.heads import HEADS
 from space.stages import FUSIONS
+from space.stems import STEMS
 
 NUM_ANCHORS = 2
 """Anchors per cell and level of a detector, unless the task says otherwise."""
+
+
+class _Flow(NamedTuple):
+    """What leaves a stage: its feature for the head, the next stage's input, and its main path where made early."""
+
+    feature: Ref
+    x: Ref
+    main: Ref | None = None
 
 
 def lower(architecture: Architecture, height: int = 256, width: int = 256, *, num_classes: int = 10,
@@ -24,21 +43,25 @@ def lower(architecture: Architecture, height: int = 256, width: int = 256, *, nu
     Raises ArchitectureError that names the rule when the architecture cannot exist.
     """
     architecture = architecture.canonical()
-    if height < 1 or width < 1 or not architecture.stages:
-        raise ArchitectureError(f"nothing to build: {len(architecture.stages)} stages at {height}x{width}")
-    if architecture.stem.stride not in (2, 4):
-        raise ArchitectureError(f"stem stride {architecture.stem.stride} is not 2 or 4")
+    if height < 1 or width < 1:
+        raise ArchitectureError(f"nothing to build at {height}x{width}")
     g = Builder((in_channels, height, width), activation=architecture.activation)
     stages = architecture.stages
     with g.scope("stem"):
-        x = g.conv(0, architecture.stem.width, 3, stride=2, name="conv1")
-        x = g.conv(x, stages[0].width, 3, stride=architecture.stem.stride // 2, name="conv2")
-    features = []
+        first = stages[0]
+        x = STEMS[architecture.stem.kind][0](g, architecture.stem, first.entry or first.width)
+    features, flow = [], _Flow(x, x)
     for index, stage in enumerate(stages):
-        following = stages[index + 1].width if index + 1 < len(stages) else None
+        following = stages[index + 1] if index + 1 < len(stages) else None
+        down = stage.down or default_down(stages, index)
+        pools_after = following is not None and (following.down or default_down(stages, index + 1)) == "pool"
         with g.scope(f"stage{index + 1}"):
-            feature, x = _stage(g, x, stage, following)
-        features.append(feature)
+            pooled = index > 0 and BLOCKS.get(stages[index - 1].block).grows  # `exit_growing` saw to it
+            base, stride = (flow.x, 1) if pooled else _down(g, flow.x, stage, down)
+            cross, main = _split(g, base, flow.main, stage)
+            main = _blocks(g, main, stage, stride)
+            flow = _exit(g, main, cross, stage, following, pools_after)
+        features.append(flow.feature)
     with g.scope("head"):
         outputs = HEADS.get(architecture.head.kind)(
             g, features, architecture.head, num_classes=num_classes, num_anchors=num_anchors
@@ -46,40 +69,91 @@ def lower(architecture: Architecture, height: int = 256, width: int = 256, *, nu
     return g.graph(outputs)
 
 
-def _stage(g: Builder, x: Ref, stage: Stage, following: int | None) -> tuple[Ref, Ref]:
-    """The stage's feature for the head, and the base channels of the next stage (`following` wide)."""
-    block, fusion = BLOCKS.get(stage.block), FUSIONS.get(stage.fusion)
-    cross: Ref | None = None
-    main = x
-    if stage.cross:
-        if stage.split == "conv":
-            cross = g.conv(x, stage.cross, 1, name="cross")
-            main = g.conv(x, stage.main, 1, name="main")
-        else:
-            cross = g.slice(x, 0, stage.cross, name="cross")
-            main = g.slice(x, stage.cross, stage.width, name="main")
+def _down(g: Builder, x: Ref, stage: Stage, down: str) -> tuple[Ref, int]:
+    """The stage's input at its resolution, and the stride that is left for its first block."""
+    if down == "conv":
+        return g.conv(x, stage.entry or stage.width, 3, stride=2, groups=stage.down_groups or 1, name="down"), 1
+    if down.startswith("pool"):
+        return g.max_pool(x, stride=1 if down == "pool_stride1" else 2, name="down"), 1
+    return x, 2 if down == "block" else 1
+
+
+def _split(g: Builder, x: Ref, early: Ref | None, stage: Stage) -> tuple[Ref | None, Ref]:
+    """Cross path (None without one) and main path of a stage."""
+    channels, linear = g.channels(x), stage.split_linear
+    projects = BLOCKS.get(stage.block).projects
+    if not stage.cross:
+        if channels != stage.width and not projects:
+            raise ArchitectureError(f"block '{stage.block}' keeps its width: {channels} channels meet {stage.width}")
+        return None, x
+    if stage.split == "conv":
+        entry = stage.main_entry or stage.main
+        if entry != stage.main and not projects:
+            raise ArchitectureError(f"block '{stage.block}' keeps its width: main_entry {entry} is not {stage.main}")
+        cross = g.conv(x, stage.cross, 1, linear=linear, name="cross")
+        return cross, g.conv(x, entry, 1, linear=linear, name="main")
+    if stage.split == "early":
+        assert early is not None
+        return g.conv(x, stage.cross, 1, linear=linear, name="cross"), early
+    if channels != stage.width:
+        raise ArchitectureError(f"split '{stage.split}' parts {stage.width} channels; {channels} come in")
+    if stage.split == "cross":
+        cross = g.conv(x, stage.cross, 1, linear=linear, name="cross")
+    else:
+        cross = g.slice(x, 0, stage.cross, name="cross")
+    return cross, g.slice(x, stage.cross, stage.width, name="main")
+
+
+def _blocks(g: Builder, x: Ref, stage: Stage, stride: int) -> Ref:
+    block = BLOCKS.get(stage.block)
     for index in range(stage.depth):
         with g.scope(f"block{index + 1}"):
-            main = block(g, main, stage)
-    fills = block.grows and following is not None  # T1 of `last` makes the joined map `following` wide
-    t1_width = following - stage.cross if fills and following is not None else g.channels(main)
-    joined = fusion(g, main, cross, t1_width)
+            x = block(g, x, stage, width=stage.main, stride=stride if index == 0 else 1)
+    return x
+
+
+def _exit(g: Builder, main: Ref, cross: Ref | None, stage: Stage, following: Stage | None, pools: bool) -> _Flow:
+    """Join the paths and make what the next stage begins with."""
+    block, fusion = BLOCKS.get(stage.block), FUSIONS.get(stage.fusion)
+    # T1 of `last` makes the joined map as wide as the next stage wants it: nothing projects after it.
+    fills = block.grows and following is not None
+    wanted = (following.entry or following.width) if following is not None else 0
+    joined = fusion(g, main, cross, wanted - stage.cross if fills else g.channels(main))
     if block.grows:
-        return exit_growing(g, joined, stage, following)
-    feature = g.conv(joined, stage.width, 1, name="t2") if fusion.t2 else joined
-    if following is None:
-        return feature, feature
-    return feature, g.conv(feature, following, 3, stride=2, name="down")
+        return exit_growing(g, joined, stage, following, pools)
+    feature = g.conv(joined, stage.exit or stage.width, 1, name="t2") if fusion.t2 else joined
+    return _Flow(feature, feature)
 
 
-def exit_growing(g: Builder, joined: Ref, stage: Stage, following: int | None) -> tuple[Ref, Ref]:
+def exit_growing(g: Builder, joined: Ref, stage: Stage, following: Stage | None, pools: bool) -> _Flow:
     """Transition and pool after a stage of growing blocks; see `space.stages` for where they stand."""
-    t2 = FUSIONS.get(stage.fusion).t2
-    if stage.fusion == "none":
-        feature = g.conv(joined, following or g.channels(joined), 1, name="transition")
-        return feature, feature if following is None else g.max_pool(feature)
+    plain, pre = stage.fusion == "none", BLOCKS.get(stage.block).pre
+    transits = plain or FUSIONS.get(stage.fusion).t2
+
+    def project(x: Ref, channels: int) -> Ref:
+        name = "transition" if plain else "t2"
+        if pre:
+            return g.conv(g.norm(x), channels, 1, norm=False, bias=False, linear=True, name=name)
+        return g.conv(x, channels, 1, name=name)
+
+    def pool(x: Ref) -> Ref:
+        if not pools:
+            return x
+        return g.avg_pool(x) if pre else g.max_pool(x)
+
     if following is None:
-        feature = g.conv(joined, g.channels(joined), 1, name="t2") if t2 else joined
-        return feature, feature
-    pooled = g.max_pool(joined)
-    return joined, g.conv(pooled, following, 1, name="t2") if t2 else pooled
+        closes = stage.transition if stage.transition is not None else transits
+        feature = project(joined, g.channels(joined)) if closes else joined
+        feature = g.norm(feature, name="closing_norm") if pre else feature
+        return _Flow(feature, feature)
+    if following.split == "early":
+        if not transits:
+            raise ArchitectureError(f"split 'early' needs a transition before it; fusion '{stage.fusion}' has none")
+        return _Flow(joined, pool(joined), pool(project(joined, following.main)))
+    if not transits:
+        return _Flow(joined, pool(joined))
+    wanted = following.entry or following.width
+    if stage.pool_first if stage.pool_first is not None else not plain:
+        return _Flow(joined, project(pool(joined), wanted))
+    feature = project(joined, wanted)
+    return _Flow(feature, pool(feature))

@@ -214,11 +214,12 @@ class Network(nn.Module):
 def initialise(network: Network, seed: int) -> Network:
     """Fill all weights in place, from `seed` alone, and return the network.
 
-    Kaiming normal over fan-out for convolutions; the last normalisation of each residual block starts at
+    Kaiming normal over fan-out for convolutions; the last normalisation of each residual branch starts at
     0.25, so that deep candidates are no worse placed than shallow ones after a short training (zero would
-    leave the block's inner layers without a gradient at the first step).
+    leave the branch's inner layers without a gradient at the first step).
     """
     generator = torch.Generator().manual_seed(seed)
+    branch_ends = {f"{name}.bn" for name in _branch_ends(network.graph)}
     with torch.no_grad():
         for name, module in network.named_modules():
             if isinstance(module, nn.Conv2d):
@@ -231,9 +232,27 @@ def initialise(network: Network, seed: int) -> Network:
                 module.bias.zero_()
             elif isinstance(module, nn.BatchNorm2d):
                 module.reset_running_stats()
-                nn.init.constant_(module.weight, 0.25 if name.endswith(".conv3.bn") else 1.0)
+                nn.init.constant_(module.weight, 0.25 if name in branch_ends else 1.0)
                 nn.init.zeros_(module.bias)
     return network
+
+
+def _branch_ends(graph: Graph) -> set[str]:
+    """Names of the convolutions whose output a block adds to its shortcut: an Add's first input, in a block."""
+    ends: set[str] = set()
+    for add in graph.nodes:
+        if not isinstance(add.op, Add) or ".block" not in add.name or not add.name.endswith(".add"):
+            continue
+        todo = [add.inputs[0]]
+        while todo:
+            node = graph.nodes[todo.pop()]
+            if isinstance(node.op, Conv):
+                ends.add(node.name)
+            elif isinstance(node.op, Mul | Resize):  # a gated branch; the elastic one's second half
+                todo.append(node.inputs[0])
+            elif isinstance(node.op, Concat):
+                todo.extend(node.inputs)
+    return ends
 
 
 def fold(network: Network) -> Network:

@@ -160,7 +160,7 @@ class _Emitter:
         elif isinstance(op, Act):
             self.activate(op.activation, xs[0], v)
         elif isinstance(op, Add):
-            self.add(*xs, *(graph.nodes[ref].shape[0] for ref in node.inputs), v)
+            self.add(xs[0], xs[1], *(graph.nodes[ref].shape[0] for ref in node.inputs), v=v)
         elif isinstance(op, Mul):
             self.node("Mul", xs, v)
         elif isinstance(op, Concat):
@@ -207,7 +207,7 @@ class _Emitter:
                   for key, value in (("start", start), ("stop", stop), ("axis", 1))]  # fmt: skip
         return self.node("Slice", [x, *bounds], v)
 
-    def add(self, a: str, b: str, channels: int, other: int, v: str) -> None:
+    def add(self, a: str, b: str, channels: int, other: int, *, v: str) -> None:
         """Sum; with different channels that of the first ones, the rest of `a` as it is."""
         if other > channels:
             b = self.slice(b, 0, channels, f"{v}_part")

@@ -6,15 +6,12 @@ The published csresnext50 has inner width equal to outer width and 32 groups.
 from __future__ import annotations
 
 from space.architecture import Stage
-from space.blocks import BLOCKS
-from space.blocks.res import bottleneck
+from space.blocks import block
+from space.blocks.res import READS, bottleneck
 from space.graph import Builder, Ref
-from space.registry import part
 
 
-@part(BLOCKS, "resx", reads=frozenset({"bottleneck_ratio", "cardinality"}), grows=False)
-def resx(g: Builder, x: Ref, stage: Stage) -> Ref:
+@block("resx", reads=(*READS, "cardinality"), projects=True)
+def resx(g: Builder, x: Ref, stage: Stage, *, width: int, stride: int) -> Ref:
     """Residual bottleneck whose 3x3 has `cardinality` groups."""
-    assert stage.bottleneck_ratio is not None
-    assert stage.cardinality is not None
-    return bottleneck(g, x, round(g.channels(x) * stage.bottleneck_ratio), stage.cardinality)
+    return bottleneck(g, x, stage, width, stride)

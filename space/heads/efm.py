@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from space.architecture import Head
 from space.graph import Builder, Ref
-from space.heads import PYRAMIDS, fuse_near
+from space.heads import NECKS, fuse_near, mix
 from space.registry import part
 
 
-@part(PYRAMIDS, "efm")
-def efm(g: Builder, laterals: Sequence[Ref], compress: Callable[[Ref], Ref]) -> list[Ref]:
+@part(NECKS, "efm", reads=frozenset({"maxout"}))
+def efm(g: Builder, features: Sequence[Ref], head: Head) -> list[Ref]:
     """Concatenate each level with its finer and coarser neighbour."""
-    return fuse_near(g, laterals, compress, reach=1)
+    return mix(g, features, head, lambda laterals, compress: fuse_near(g, laterals, compress, reach=1))

