@@ -86,8 +86,8 @@ def layer_cost(graph: Graph, node: Node) -> LayerCost:
     if isinstance(op, Linear):
         fan_in, fan_out = _size(graph.nodes[node.inputs[0]].shape), node.shape[0]
         macs, params = fan_in * fan_out, fan_out * (fan_in + 1)
-        # CIO is of convolutions and pools only (HarDNet); a linear layer adds nothing to it.
-        return LayerCost(macs, params, params, fan_out, 0, macs, 2 * macs)
+        # In CIO a classifier is the 1x1 convolution that darknet has in its place: so the paper's Fig. 8 is met.
+        return LayerCost(macs, params, params, fan_out, fan_in + fan_out, macs, 2 * macs)
     if isinstance(op, MaxPool | AvgPool | GlobalPool):
         cio = _size(node.shape) + _size(graph.nodes[node.inputs[0]].shape)
         flops = op.kernel * op.kernel * _size(node.shape) if isinstance(op, MaxPool) else 0
