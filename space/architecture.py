@@ -109,7 +109,7 @@ class Head:
     maxout: int | None = 1
     """Channel groups of the Maxout on each map before concatenation; 1 is none, 4 the paper's 4:1."""
     levels: int = 3
-    """Stages, from the last, whose features a detector reads, and maps that it predicts on."""
+    """Resolutions, from the coarsest, whose last stage a detector reads, and maps that it predicts on."""
     attention: str | None = None
     """`sam`: spatial attention on every map before the prediction."""
     spp: bool = False

@@ -27,6 +27,9 @@ from space.stems import STEMS
 NUM_ANCHORS = 2
 """Anchors per cell and level of a detector, unless the task says otherwise."""
 
+SAME_RESOLUTION = ("none", "pool_stride1")
+"""Values of `down` that keep the resolution of the stage before."""
+
 
 class _Flow(NamedTuple):
     """What leaves a stage: its feature for the head, the next stage's input, and its main path where made early."""
@@ -50,7 +53,8 @@ def lower(architecture: Architecture, height: int = 256, width: int = 256, *, nu
     with g.scope("stem"):
         first = stages[0]
         x = STEMS[architecture.stem.kind][0](g, architecture.stem, first.entry or first.width)
-    features, flow = [], _Flow(x, x)
+    features: list[Ref] = []
+    flow = _Flow(x, x)
     for index, stage in enumerate(stages):
         following = stages[index + 1] if index + 1 < len(stages) else None
         down = stage.down or default_down(stages, index)
@@ -61,7 +65,10 @@ def lower(architecture: Architecture, height: int = 256, width: int = 256, *, nu
             cross, main = _split(g, base, flow.main, stage)
             main = _blocks(g, main, stage, stride)
             flow = _exit(g, main, cross, stage, following, pools_after)
-        features.append(flow.feature)
+        if down in SAME_RESOLUTION and features:
+            features[-1] = flow.feature  # a head reads the last stage of each resolution
+        else:
+            features.append(flow.feature)
     with g.scope("head"):
         outputs = HEADS.get(architecture.head.kind)(
             g, features, architecture.head, num_classes=num_classes, num_anchors=num_anchors

@@ -1,8 +1,8 @@
 """CEM, context enhancement module (ThunderNet, Qin et al. 2019): features and global context summed.
 
 Each level: 1x1 of its feature, plus the 1x1 of the coarsest feature and that of its global average, brought to
-its size; then a 3x3. ThunderNet sums at one scale; predicting on every scale, as the paper's Table 2 must, is our
-reading: the authors' file was never published.
+its size. ThunderNet sums at one scale; predicting on every scale, as the paper's Table 2 must, is our reading: the
+authors' file was never published.
 """
 
 from __future__ import annotations
@@ -28,6 +28,5 @@ def cem(g: Builder, features: Sequence[Ref], head: Head) -> list[Ref]:
         with g.scope(f"p{level}"):
             if level < len(laterals) - 1:
                 x = g.add(x, bring(g, laterals, len(laterals) - 1, level), name="coarsest")
-            x = g.add(x, g.resize_like(context, x, name="context_up"), name="context")
-        maps.append(g.conv(x, width, 3, name=f"fuse{level}"))
+            maps.append(g.add(x, g.resize_like(context, x, name="context_up"), name="context"))
     return maps

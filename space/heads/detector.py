@@ -18,7 +18,7 @@ def detector(g: Builder, features: Sequence[Ref], head: Head, *, num_classes: in
     """
     assert head.fusion is not None
     if len(features) < head.levels:
-        raise ArchitectureError(f"a detector of {head.levels} levels needs {head.levels} stages, not {len(features)}")
+        raise ArchitectureError(f"a detector of {head.levels} levels needs as many resolutions, not {len(features)}")
     maps = NECKS.get(head.fusion)(g, features[-head.levels :], head)
     outputs = []
     for level, x in enumerate(maps):

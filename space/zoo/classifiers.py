@@ -1,4 +1,4 @@
-"""ImageNet classifiers: Table 3 of the paper and the ImageNet table of its repository, timm's and mmpretrain's CSP nets.
+"""ImageNet classifiers: Table 3 of the paper, its repository's ImageNet table, timm's and mmpretrain's CSP nets.
 
 Structures: the published darknet files (CrossStagePartialNetworks, cfg/), PeleeNet's report, torchvision's
 DenseNet, timm's cspnet.py. Widths here are cross plus main path: csresnet50's second stage makes 256 + 256

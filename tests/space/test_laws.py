@@ -22,7 +22,6 @@ from evaluator.backends.onnxruntime import session
 from space.architecture import SPLITS, Architecture, ArchitectureError, Head, Stage, Stem
 from space.blocks import BLOCKS
 from space.cost import breakdown, cost, peak_elements
-from space.heads import NECKS
 from space.lower import lower
 from space.module import Network, fold, initialise
 from space.onnx import to_onnx
@@ -305,7 +304,7 @@ def test_impossible_architectures_name_the_rule():
         (_network(_stage("resx", cardinality=3)), "3 groups do not divide"),
         (_network(_stage("dense", growth_rate=None)), "needs the axis 'growth_rate'"),
         (_network(_stage("res", partial_ratio=0.999)), "leaves no channel"),
-        (_network(_stage("res"), count=2), "needs 3 stages"),
+        (_network(_stage("res"), count=2), "of 3 levels needs as many"),
         (_network(_stage("res"), fusion="efm", width=16, maxout=3), "maxout 3:1 does not divide the head"),
         (_network(_stage("dense", fusion="last", partial_ratio=0.5, width=64)), None),
         (replace(_network(_stage("res")), stem=Stem(stride=3)), "stem stride 3"),
