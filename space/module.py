@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -209,6 +210,12 @@ class Network(nn.Module):
             for ref in dead:
                 del values[ref]
         return [values[ref] for ref in self.graph.outputs]
+
+    def load_timm(self, state_dict: Mapping[str, Any]) -> None:
+        """Fill this module with timm's weights for the same network; see `space.zoo.timm.load_timm`."""
+        from space.zoo.timm import load_timm
+
+        self.load_state_dict(load_timm(state_dict))
 
 
 def initialise(network: Network, seed: int) -> Network:

@@ -43,6 +43,8 @@ class Entry:
     num_classes: int = IMAGENET_CLASSES
     num_anchors: int = COCO_ANCHORS
     aliases: tuple[str, ...] = ()
+    published_as: tuple[str, ...] = ()
+    """Names of the published rows about this network, where they are not its own."""
     group: str = "ImageNet classifiers"
     approximate: str | None = None
 
