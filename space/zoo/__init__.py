@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from space.architecture import Architecture
+from space.architecture import Architecture, ArchitectureError
 from space.cost import Cost, cost
 from space.graph import Graph
 from space.lower import lower
@@ -23,7 +23,7 @@ COCO_ANCHORS = 3
 IMAGENET_CLASSES = 1000
 
 
-class ZooError(ValueError):
+class ZooError(ArchitectureError):
     """A name that the zoo does not have, or a network that cannot do what is asked; one line."""
 
 
@@ -48,14 +48,20 @@ class Entry:
     group: str = "ImageNet classifiers"
     approximate: str | None = None
 
-    def graph(self, height: int | None = None, width: int | None = None) -> Graph:
-        """The network's graph, at its published resolution unless another is given."""
+    def graph(self, height: int | None = None, width: int | None = None, *, num_classes: int | None = None) -> Graph:
+        """The network's graph, at its published resolution and for its own classes unless others are given.
+
+        Raises ZooError for other classes of a network that is a graph of its own.
+        """
         height = height or self.resolution
         width = width or height
         if self.architecture is None:
             assert self.build is not None
+            if num_classes not in (None, self.num_classes):
+                raise ZooError(f"'{self.name}' is a graph of its own: it has {self.num_classes} classes")
             return self.build(height, width)
-        return lower(self.architecture, height, width, num_classes=self.num_classes, num_anchors=self.num_anchors)
+        return lower(self.architecture, height, width, num_classes=num_classes or self.num_classes,
+                     num_anchors=self.num_anchors)  # fmt: skip
 
     def cost(self, resolution: int | None = None) -> Cost:
         """What the network costs at `resolution`."""
@@ -71,9 +77,9 @@ def _key(name: str) -> str:
 @cache
 def entries() -> dict[str, Entry]:
     """All networks by their name, in the order in which the tables print them."""
-    from space.zoo import classifiers, detectors, table1
+    from space.zoo import approximate, classifiers, detectors, irregular, table1
 
-    found = [*classifiers.ENTRIES, *table1.ENTRIES, *detectors.ENTRIES]
+    found = [*classifiers.ENTRIES, *irregular.ENTRIES, *approximate.ENTRIES, *table1.ENTRIES, *detectors.ENTRIES]
     return {entry.name: entry for entry in found}
 
 

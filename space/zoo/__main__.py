@@ -7,7 +7,9 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
+
+from space import cli
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,18 +17,11 @@ if TYPE_CHECKING:
     from space.graph import Graph
     from space.zoo import Entry
 
-USAGE = 2
-"""Exit code for bad input."""
-
 app = App(
     name="python -m space.zoo",
     help="The networks of the CSPNet paper and its repository, rebuilt from our blocks, beside what was published.",
     version_flags=[],
 )
-
-
-class UsageError(ValueError):
-    """Bad input; the message is the one line that the user sees."""
 
 
 @app.default
@@ -54,33 +49,20 @@ def run(
     from space.zoo import entries, get
 
     if layers and name is None:
-        raise UsageError("--layers shows one network: give its name before it")
-    size = parse_resolution(resolution) if resolution else None
+        raise cli.UsageError("--layers shows one network: give its name before it")
+    size = cli.image_size(resolution)
     chosen = [get(name)] if name is not None else list(entries().values())
     if as_json:
         found = [as_object(entry, size, layers=layers) for entry in chosen]
         print(json.dumps(found[0] if name is not None else found, indent=2, ensure_ascii=False))
         return 0
 
-    from space.report import console
-
-    with console() as out:
+    with cli.console() as out:
         if name is not None:
             _print_one(out, chosen[0], size, layers=layers)
         else:
             _print_all(out, chosen, size)
     return 0
-
-
-def parse_resolution(text: str) -> tuple[int, int]:
-    """(height, width) of `416` or `320x416`. Raises UsageError with what is allowed."""
-    parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
-        raise UsageError(f"--resolution is '{text}'; give a size such as 416, or height x width such as 320x416")
-    height, width = int(parts[0]), int(parts[-1])
-    if not (1 <= height <= 16384 and 1 <= width <= 16384):
-        raise UsageError(f"--resolution is '{text}'; sides are 1 to 16384 pixels")
-    return height, width
 
 
 def as_object(entry: Entry, size: tuple[int, int] | None, *, layers: bool = False) -> dict[str, Any]:
@@ -94,7 +76,7 @@ def as_object(entry: Entry, size: tuple[int, int] | None, *, layers: bool = Fals
     found: dict[str, Any] = {
         "name": entry.name,
         "group": entry.group,
-        "resolution": height if height == width else f"{height}x{width}",
+        "resolution": cli.size_name(height, width),
         "macs": whole.macs,
         "bflops": whole.bflops,
         "bflops_with_norm": ours.bflops_with_norm,
@@ -119,13 +101,12 @@ def as_object(entry: Entry, size: tuple[int, int] | None, *, layers: bool = Fals
 
 
 def _print_all(out: Console, chosen: list[Entry], size: tuple[int, int] | None) -> None:
-    from space.report import percent, table
     from space.zoo.compare import Overview, counts, overview
 
     columns = ["Network", "Size", "Params M", "published", "Δ", "BFLOPs", "published", "Δ", "Top-1", "AP", "AP50",
                "Published in"]  # fmt: skip
     for group in dict.fromkeys(entry.group for entry in chosen):
-        rows = table(group, columns, left=("Network", "Published in"))
+        rows = cli.table(group, columns, left=("Network", "Published in"))
         for entry in (entry for entry in chosen if entry.group == group):
             # Published counts hold at their own size; at another there is nothing to compare with.
             found = Overview(params=None, work=None, scores=None) if size else overview(entry)
@@ -134,19 +115,20 @@ def _print_all(out: Console, chosen: list[Entry], size: tuple[int, int] | None) 
             params = [f"{ours.kernels / 1e6:.3f}", "", ""]
             if found.params is not None:
                 published = found.params.row.params_m
-                params = [f"{found.params.params_m:.3f}", f"{published:.2f}", percent(found.params.params_deviation)]
+                deviation = cli.percent(found.params.params_deviation)
+                params = [f"{found.params.params_m:.3f}", f"{published:.2f}", deviation]
             work, source = [f"{ours.bflops:.3f}", "", ""], ""
             if found.work is not None:
                 row = found.work.row
                 quoted = row.bflops if row.bflops is not None else 2 * (row.gmacs or 0)
-                work = [f"{found.work.bflops:.3f}", f"{quoted:.3f}", percent(found.work.bflops_deviation)]
+                work = [f"{found.work.bflops:.3f}", f"{quoted:.3f}", cli.percent(found.work.bflops_deviation)]
                 source = row.table
             elif found.scores is not None:
                 source = found.scores.table
             scores = [getattr(found.scores, name, None) for name in ("top1", "ap", "ap50")]
             rows.add_row(
                 f"{entry.name} ~" if entry.approximate else entry.name,
-                str(height) if height == width else f"{height}x{width}",
+                str(cli.size_name(height, width)),
                 *params, *work, *(f"{score:.1f}" if score is not None else "" for score in scores), source,
             )  # fmt: skip
         out.print(rows)
@@ -161,7 +143,6 @@ def _print_all(out: Console, chosen: list[Entry], size: tuple[int, int] | None) 
 
 def _print_one(out: Console, entry: Entry, size: tuple[int, int] | None, *, layers: bool) -> None:
     from space.cost import cost
-    from space.report import percent, table
     from space.zoo.compare import comparisons, rows_of
 
     height, width = size or (entry.resolution, entry.resolution)
@@ -180,12 +161,13 @@ def _print_one(out: Console, entry: Entry, size: tuple[int, int] | None, *, laye
     if layers:
         _print_layers(out, graph)
     ours = {id(c.row): c for c in comparisons(entry)}
-    rows = table("Published", ["Table", "Size", "Params M", "ours", "BFLOPs", "ours", "Top-1", "Top-5", "AP", "AP50",
-                               "AP75", "fps", "Device", "Note"], left=("Table", "Device", "Note"))  # fmt: skip
+    columns = ["Table", "Size", "Params M", "ours", "BFLOPs", "ours", "Top-1", "Top-5", "AP", "AP50", "AP75", "fps",
+               "Device", "Note"]  # fmt: skip
+    rows = cli.table("Published", columns, left=("Table", "Device", "Note"))
     for row in rows_of(entry):
         found = ours.get(id(row))
-        params = percent(found.params_deviation) if found else ""
-        bflops = percent(found.bflops_deviation) if found else ""
+        params = cli.percent(found.params_deviation) if found else ""
+        bflops = cli.percent(found.bflops_deviation) if found else ""
         note = " ".join(filter(None, ["" if row.status == "published" else row.status + ".", row.note]))
         numbers = [row.top1, row.top5, row.ap, row.ap50, row.ap75, row.fps]
         work = row.bflops if row.bflops is not None else 2 * row.gmacs if row.gmacs is not None else None
@@ -200,9 +182,8 @@ def _print_one(out: Console, entry: Entry, size: tuple[int, int] | None, *, laye
 
 def _print_layers(out: Console, graph: Graph) -> None:
     from space.cost import breakdown
-    from space.report import table
 
-    rows = table("Layers", ["Layer", "Op", "Output", "MACs M", "BFLOPs", "Params k"], left=("Layer", "Op"))
+    rows = cli.table("Layers", ["Layer", "Op", "Output", "MACs M", "BFLOPs", "Params k"], left=("Layer", "Op"))
     for part in breakdown(graph):
         cost = part.cost
         macs = f"{cost.macs / 1e6:.2f}" if cost.macs else ""
@@ -214,14 +195,7 @@ def _print_layers(out: Console, graph: Graph) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. User errors are one line on stderr and code 2."""
-    from space.architecture import ArchitectureError
-    from space.zoo import ZooError
-
-    try:
-        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
-    except (CycloptsError, UsageError, ZooError, ArchitectureError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USAGE
+    return cli.run(app, arguments)
 
 
 if __name__ == "__main__":
