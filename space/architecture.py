@@ -11,10 +11,12 @@ import itertools
 import json
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from space.ops import ACTIVATIONS
 from space.registry import unknown
+
+T = TypeVar("T", bound="Stem | Stage | Head")
 
 FUSIONS = ("csp", "last", "first", "none")
 SPLITS = ("slice", "conv", "cross", "early")
@@ -165,6 +167,10 @@ class Architecture:
 
         Raises ArchitectureError if the architecture cannot exist.
         """
+        return self if "_is_canonical" in self.__dict__ else self._canonical
+
+    @cached_property
+    def _canonical(self) -> Architecture:
         from space.heads import canonical_head
         from space.stems import canonical_stem
 
@@ -180,7 +186,9 @@ class Architecture:
                     f"exceed the cross path's {stage.cross}; widen it or lower the partial ratio"
                 )
         stages = tuple(_placed(stages, index) for index in range(len(stages)))
-        return replace(self, stem=canonical_stem(self.stem), stages=stages, head=canonical_head(self.head))
+        found = replace(self, stem=canonical_stem(self.stem), stages=stages, head=canonical_head(self.head))
+        found.__dict__["_is_canonical"] = True  # so that nobody works it out again
+        return found
 
     def words(self) -> str:
         """The architecture in one line: `stem 16 → dense/csp γ0.5 32×2 → … → efm 48 maxout 2:1 (silu)`."""
@@ -209,6 +217,11 @@ def _plain(part: Any, always: tuple[str, ...]) -> dict[str, Any]:
     """Fields of a dataclass as data: those named `always`, and the others where they are not their default."""
     return {f.name: getattr(part, f.name) for f in fields(part)
             if f.name in always or getattr(part, f.name) != f.default}  # fmt: skip
+
+
+def changed(part: T, changes: dict[str, Any]) -> T:
+    """A dataclass with fields changed; the same object where they were so already (`replace` is slow)."""
+    return replace(part, **changes) if any(getattr(part, k) != v for k, v in changes.items()) else part
 
 
 def canonical_stage(stage: Stage) -> Stage:
@@ -240,8 +253,8 @@ def canonical_stage(stage: Stage) -> Stage:
     else:
         # The share itself, so that two roundings of the same widths spell alike.
         changes["partial_ratio"] = round(stage.cross / stage.width, 6)
-    stage = replace(stage, **changes)
-    return replace(stage, **_ignored(stage, grows=block.grows))
+    stage = changed(stage, changes)
+    return changed(stage, _ignored(stage, grows=block.grows))
 
 
 def _ignored(stage: Stage, *, grows: bool) -> dict[str, Any]:
@@ -302,7 +315,7 @@ def _placed(stages: tuple[Stage, ...], index: int) -> Stage:
         changes["transition"] = None
     elif stage.pool_first is not None:
         changes["pool_first"] = None
-    return replace(stage, **changes)
+    return changed(stage, changes)
 
 
 def widest_cross(stage: Stage) -> int:

@@ -9,12 +9,11 @@ runtime with its own arena may need less or more.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from space.graph import Graph, Node
-from space.ops import Act, AvgPool, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Norm, Shape, Slice, Stride
+from space.ops import AvgPool, Conv, GlobalPool, Input, Linear, Maxout, MaxPool, Norm, Shape, Slice, Stride
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
 """Bytes of one element by precision."""
@@ -110,17 +109,18 @@ def cost(graph: Graph, *, batch: int = 1, precision: str = "fp32") -> Cost:
 
     Raises KeyError for a precision without a size in `BYTES`.
     """
-    layers = [layer_cost(graph, node) for node in graph.nodes]
     size = BYTES[precision]
+    layers = [layer for node in graph.nodes if (layer := layer_cost(graph, node)) is not _FREE]
+    total = LayerCost(*map(sum, zip(*layers))) if layers else _FREE
     return Cost(
-        macs=sum(layer.macs for layer in layers),
-        params=sum(layer.params for layer in layers),
-        activations=sum(layer.activations for layer in layers),
-        cio=sum(layer.cio for layer in layers),
+        macs=total.macs,
+        params=total.params,
+        activations=total.activations,
+        cio=total.cio,
         peak_bytes=peak_elements(graph) * batch * size,
-        weight_bytes=sum(layer.weights for layer in layers) * size,
-        kernels=sum(layer.kernels for layer in layers),
-        darknet_flops=sum(layer.darknet_flops for layer in layers),
+        weight_bytes=total.weights * size,
+        kernels=total.kernels,
+        darknet_flops=total.darknet_flops,
     )
 
 
@@ -130,24 +130,25 @@ def peak_elements(graph: Graph) -> int:
     A node's inputs live until it has run; slices, strides and in-place activations share their source's memory and
     keep it alive. The image lives to the end: its buffer is the caller's.
     """
-    nodes = graph.nodes
+    nodes, uses = graph.nodes, graph.last_use()
     owner = list(range(len(nodes)))
-    for index, node in enumerate(nodes):
-        if isinstance(node.op, Slice | Stride | Act):
-            owner[index] = owner[node.inputs[0]]
+    for index, in_place in enumerate(graph.in_place(uses)):
+        if in_place or isinstance(nodes[index].op, Slice | Stride):
+            owner[index] = owner[nodes[index].inputs[0]]
     last = [0] * len(nodes)
-    for index, use in enumerate(graph.last_use()):
-        last[owner[index]] = max(last[owner[index]], use)
+    for own, use in zip(owner, uses):
+        if use > last[own]:
+            last[own] = use
     last[0] = len(nodes)
-    dies: dict[int, list[int]] = defaultdict(list)
-    for index in set(owner):
-        dies[last[index]].append(index)
+    sizes = [c * h * w if own == index else 0 for index, (own, (_, _, _, (c, h, w))) in enumerate(zip(owner, nodes))]
+    freed = [0] * (len(nodes) + 1)
+    for own, use in enumerate(last):
+        freed[use] += sizes[own]
     alive = peak = 0
-    for index, node in enumerate(nodes):
-        if owner[index] == index:
-            alive += _size(node.shape)
-            peak = max(peak, alive)
-        alive -= sum(_size(nodes[dead].shape) for dead in dies[index])
+    for size, gone in zip(sizes, freed):
+        alive += size
+        peak = max(peak, alive)
+        alive -= gone
     return peak
 
 

@@ -12,9 +12,10 @@ here and nowhere else; a rounded partial ratio is kept as the share that results
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,8 @@ from typing import Any
 import numpy as np
 
 from space.architecture import (
+    BLOCK_AXES,
+    BLOCK_OPTIONS,
     SPLITS,
     Architecture,
     ArchitectureError,
@@ -32,20 +35,29 @@ from space.architecture import (
     widest_cross,
 )
 from space.blocks import BLOCKS
-from space.heads import NECKS
+from space.heads import ATTENTIONS, NECKS, canonical_head
 from space.ops import ACTIVATIONS
 from space.registry import unknown
 from space.stages import FUSIONS
+from space.stems import STEMS, canonical_stem
 
 Genome = dict[str, Any]
 """Choice by gene name, for example `{"block": "res", "stage2.width": 96, …}`."""
 
 STAGE_AXES = ("block", "fusion", "partial_ratio", "split", "depth", "width", "bottleneck_ratio", "growth_rate",
-              "cardinality")  # fmt: skip
-NETWORK_AXES = ("num_stages", "stem_width", "activation")
-HEAD_AXES = ("head_fusion", "head_width", "maxout")
+              "cardinality", "elastic", "squeeze")  # fmt: skip
+NETWORK_AXES = ("num_stages", "stem", "stem_width", "activation")
+HEAD_AXES = ("head_fusion", "head_width", "maxout", "attention", "spp")
+OPTIONAL: dict[str, Any] = {"elastic": False, "squeeze": 0.0, "stem": "double", "attention": "none", "spp": False}
+"""Axes that a space may leave out, and what they are then."""
 AXES = STAGE_AXES + NETWORK_AXES + HEAD_AXES
 MAX_STAGES = 5
+CONV_POOL = {"kernel": 7, "pool": 3}
+"""The `conv_pool` stem that a space proposes: ResNet's."""
+TWO_WAY = ("dense_two_way", "dense_sparse")
+"""Blocks whose growth rate is shared by two ways."""
+QUARTERS = 4
+"""Parts into which a res2 block cuts its main path."""
 
 
 class SpaceError(ValueError):
@@ -121,9 +133,9 @@ class DesignSpace:
         return space
 
     def _validate(self, where: str) -> None:
-        needed = set(STAGE_AXES) | {"num_stages", "stem_width", "activation"}
+        needed = {*STAGE_AXES, *NETWORK_AXES} - set(OPTIONAL)
         if self.head == "detector":
-            needed |= set(HEAD_AXES)
+            needed |= set(HEAD_AXES) - set(OPTIONAL)
         blocks = {value for axis in self.axes if axis.name == "block" for c in axis.choices for value in c}
         read = {axis for block in blocks if block in BLOCKS for axis in BLOCKS.get(block).reads}
         needed -= {"bottleneck_ratio", "growth_rate", "cardinality"} - read
@@ -138,13 +150,16 @@ class DesignSpace:
                         raise SpaceError(f"{where} axis '{axis.name}': {problem}")
         if self.stem_stride not in (2, 4):
             raise SpaceError(f"{where} stem_stride {self.stem_stride!r} is not 2 or 4")
+        fixed = [name for name in self._choices("stem") if name != "double"]
+        if fixed and self.stem_stride != 4:
+            raise SpaceError(f"{where} stem '{fixed[0]}' has stride 4; set stem_stride = 4 or leave it out")
         if self.channel_multiple not in (1, 2, 4, 8, 16, 32):
             raise SpaceError(f"{where} channel_multiple {self.channel_multiple!r} is not 1, 2, 4, 8, 16 or 32")
         if self.head == "detector" and min(self._choices("num_stages")) < 3:
             raise SpaceError(f"{where} a detector reads three scales: num_stages must be at least 3")
 
     def _choices(self, name: str) -> tuple[Any, ...]:
-        return next(axis.choices[0] for axis in self.axes if axis.name == name)
+        return next((axis.choices[0] for axis in self.axes if axis.name == name), (OPTIONAL.get(name),))
 
     # -- genes
 
@@ -160,43 +175,59 @@ class DesignSpace:
         Raises ArchitectureError with the rule that a combination breaks, KeyError for a missing gene.
         """
         stages = tuple(self._read_stage(genome, index) for index in range(1, genome["num_stages"] + 1))
-        head = Head(kind=self.head, fusion=None, width=None, maxout=None)
-        if self.head == "detector":
-            width = round_channels(genome["head_width"], self.channel_multiple)
-            head = Head(kind=self.head, fusion=genome["head_fusion"], width=width, maxout=genome["maxout"])
         return Architecture(
-            stem=Stem(width=round_channels(genome["stem_width"], self.channel_multiple), stride=self.stem_stride),
-            stages=stages,
-            head=head,
-            activation=genome["activation"],
+            stem=self._stem(genome), stages=stages, head=self._head(genome), activation=genome["activation"]
         ).canonical()
+
+    def _stem(self, genome: Mapping[str, Any]) -> Stem:
+        kind = genome.get("stem", OPTIONAL["stem"])
+        if kind == "double":
+            return Stem(width=round_channels(genome["stem_width"], self.channel_multiple), stride=self.stem_stride)
+        # The others give stage 1 its channels as they are.
+        return Stem(kind=kind, width=None, stride=None, **(CONV_POOL if kind == "conv_pool" else {}))
+
+    def _head(self, genome: Mapping[str, Any]) -> Head:
+        if self.head != "detector":
+            return Head(kind=self.head, fusion=None, width=None, maxout=None)
+        attention = genome.get("attention", "none")
+        return Head(
+            kind=self.head,
+            fusion=genome["head_fusion"],
+            width=round_channels(genome["head_width"], self.channel_multiple),
+            maxout=genome["maxout"],
+            attention=None if attention == "none" else attention,
+            spp=genome.get("spp", False),
+        )
 
     def _read_stage(self, genome: Mapping[str, Any], index: int) -> Stage:
         def read(name: str, block: str | None = None) -> Any:
             for key in (f"stage{index}.{name}.{block}", f"stage{index}.{name}", f"{name}.{block}", name):
                 if key in genome:
                     return genome[key]
-            return None
+            return OPTIONAL.get(name)
 
         block = read("block")
         return self._stage(block, {name: read(name, block) for name in STAGE_AXES if name != "block"})
 
     def _stage(self, block: str, values: dict[str, Any]) -> Stage:
         """A stage whose paths are all multiples of `channel_multiple` wide."""
-        multiple, reads = self.channel_multiple, BLOCKS.get(block).reads
+        part = BLOCKS.get(block)
+        multiple = math.lcm(self.channel_multiple, QUARTERS) if block == "res2" else self.channel_multiple
         width = round_channels(values["width"], multiple)
         cross = 0
         if values["fusion"] != "none" and values["partial_ratio"] > 0:
             cross = min(round_channels(width * values["partial_ratio"], multiple), width - multiple)
+        main = width - cross
         ratio, groups, growth = values["bottleneck_ratio"], values["cardinality"], values["growth_rate"]
-        if "growth_rate" in reads:
-            growth = round_channels(growth, multiple)
-        outer = growth if BLOCKS.get(block).grows else width - cross
-        if "bottleneck_ratio" in reads:
+        elastic = bool(values["elastic"]) and "elastic" in part.reads
+        if "growth_rate" in part.reads:
+            growth = max(round_channels(growth, multiple), 2 if block in TWO_WAY else 1)
+        outer = growth if part.grows else main
+        if "bottleneck_ratio" in part.reads:
             inner = round_channels(outer * ratio, multiple)
             ratio = inner / outer
-            if "cardinality" in reads:
-                groups = math.gcd(groups, inner)
+        if "cardinality" in part.reads:
+            groups = self._groups(block, main, ratio, groups, elastic=elastic)
         return Stage(
             block=block,
             depth=values["depth"],
@@ -207,14 +238,27 @@ class DesignSpace:
             bottleneck_ratio=ratio,
             growth_rate=growth,
             cardinality=groups,
+            elastic=elastic,
+            squeeze=values["squeeze"],
         )
+
+    def _groups(self, block: str, main: int, ratio: float | None, wanted: int, *, elastic: bool) -> int:
+        """The largest number of groups, at most `wanted`, that divides what the block groups."""
+        if block == "res2":
+            return math.gcd(wanted, main // QUARTERS)
+        if not elastic:
+            return math.gcd(wanted, round(main * (ratio or 1)))
+        halves = [max(1, round(half * (ratio or 1))) for half in (main // 2, main - main // 2)]
+        return 2 * math.gcd(max(1, wanted // 2), *halves) if wanted > 1 else 1
 
     # -- proposals
 
     def sample(self, rng: np.random.Generator) -> Genome:
         """A uniform random genome among those that can be built."""
         while True:
-            genome = {name: choices[int(rng.integers(len(choices)))] for name, choices in self.genes.items()}
+            draws = rng.random(len(self.genes)).tolist()
+            genome = {name: choices[int(draw * len(choices))]
+                      for draw, (name, choices) in zip(draws, self.genes.items(), strict=True)}  # fmt: skip
             if self.valid(genome):
                 return genome
 
@@ -282,17 +326,31 @@ class DesignSpace:
             seen[key] = sets
             for count in self._choices("num_stages"):
                 boxes.setdefault(count, set()).add(tuple(sets[:count]))
-        others = [n for n in shared if n not in staged and n != "num_stages"]
-        rest = math.prod(len(shared[name]) for name in others)
+        rest = len(self._parts(("stem", "stem_width"), self._stem, canonical_stem)) * len(self._choices("activation"))
+        rest *= len(self._parts(HEAD_AXES, self._head, canonical_head))
         return rest * sum(_union_size(tuple(group), 0) for group in boxes.values())
+
+    def _parts(self, names: Sequence[str], build: Callable[[Genome], Any], canonical: Callable[[Any], Any]) -> set[Any]:
+        """All canonical stems or heads that can exist."""
+        found = set()
+        own = [name for name in names if name in self.genes]
+        for values in itertools.product(*(self.genes[name] for name in own)):
+            with contextlib.suppress(ArchitectureError):
+                found.add(canonical(build(dict(zip(own, values, strict=True)))))
+        return found
 
     def _stage_set(self, base: Genome, index: int) -> frozenset[Stage]:
         """All canonical stages at position `index`, given the shared genes."""
         own = {name: c for name, c in self.genes.items() if name.startswith(f"stage{index}.")}
+        prefix = f"stage{index}."
         stages = set()
-        for values in itertools.product(*own.values()):
-            genome = {**base, **dict(zip(own, values, strict=True))}
-            stages.add(canonical_stage(self._read_stage(genome, index)))
+        for block in own.get(f"{prefix}block", (base.get("block"),)):
+            # Genes that this block ignores have one effect, none.
+            live = {name: choices if _matters(name.removeprefix(prefix), block) else choices[:1]
+                    for name, choices in own.items() if name != f"{prefix}block"}  # fmt: skip
+            for values in itertools.product(*live.values()):
+                genome = {**base, f"{prefix}block": block, **dict(zip(live, values, strict=True))}
+                stages.add(canonical_stage(self._read_stage(genome, index)))
         return frozenset(stages)
 
     def encode(self, genome: Mapping[str, Any]) -> np.ndarray[Any, Any]:
@@ -309,7 +367,7 @@ class DesignSpace:
 def _matters(gene: str, block: str | None) -> bool:
     """Whether a shared stage gene has an effect in stages of `block` (None: the block differs by stage)."""
     name, _, only = gene.partition(".")
-    if block is None or name not in ("bottleneck_ratio", "growth_rate", "cardinality"):
+    if block is None or name not in (*BLOCK_AXES, *BLOCK_OPTIONS):
         return True
     return name in BLOCKS.get(block).reads and only in ("", block)
 
@@ -359,10 +417,14 @@ def _problem(axis: str, value: Any) -> str | None:
     named = {
         "block": BLOCKS.names,
         "fusion": FUSIONS.names,
-        "split": lambda: list(SPLITS),
+        "split": lambda: [split for split in SPLITS if split != "early"],
+        "stem": lambda: [kind for kind in STEMS if kind != "single"],
+        "attention": lambda: ["none", *ATTENTIONS],
         "activation": lambda: list(ACTIVATIONS),
         "head_fusion": NECKS.names,
     }
+    if axis in ("elastic", "spp"):
+        return None if isinstance(value, bool) else f"{value!r} is not true or false"
     if axis in named:
         allowed = named[axis]()
         return None if value in allowed else unknown(axis, value, allowed)
@@ -370,6 +432,8 @@ def _problem(axis: str, value: Any) -> str | None:
         return f"{value!r} is not a number"
     if axis == "partial_ratio":
         return None if 0 <= value < 1 else f"{value} is not in [0, 1): it is the share that bypasses the blocks"
+    if axis == "squeeze":
+        return None if 0 <= value <= 1 else f"{value} is not in [0, 1]: it is inner over outer width, 0 for none"
     if axis == "bottleneck_ratio":
         return None if 0 < value <= 8 else f"{value} is not in (0, 8]"
     limits = {"depth": (1, 64), "num_stages": (1, MAX_STAGES), "maxout": (1, 16), "cardinality": (1, 256)}

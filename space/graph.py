@@ -63,6 +63,17 @@ class Graph:
             last[ref] = len(self.nodes)
         return last
 
+    def in_place(self, last_use: Sequence[int] | None = None) -> list[bool]:
+        """For each node whether it may overwrite its input: an activation alone that reads a whole map last."""
+        last = self.last_use() if last_use is None else last_use
+        nodes = self.nodes
+        return [
+            isinstance(node.op, Act)
+            and last[node.inputs[0]] == index
+            and not isinstance(nodes[node.inputs[0]].op, Input | Slice | Stride)
+            for index, node in enumerate(nodes)
+        ]
+
 
 class Builder:
     """Builds a graph node by node. Every method returns the `Ref` of what it adds.
@@ -157,7 +168,7 @@ class Builder:
             step = max(1, -(-h // height))
             if (-(-h // step), -(-w // step)) != (height, width):
                 raise ArchitectureError(f"{name}: no stride leads from a map of {h}x{w} to one of {height}x{width}")
-            b = self._add(f"{name}_stride", Stride(step), (b,), (self.channels(b), height, width))
+            b = self.stride(b, step, name=f"{name}_stride")
         return self._add(name, Add(), (a, b), self.shape(a))
 
     def mul(self, x: Ref, gate: Ref, *, name: str = "mul") -> Ref:
@@ -191,14 +202,23 @@ class Builder:
             raise ArchitectureError(f"{name}: maxout {groups}:1 does not divide {c} channels")
         return self._add(name, Maxout(groups), (x,), (c // groups, h, w))
 
+    def stride(self, x: Ref, step: int, *, name: str = "stride") -> Ref:
+        """Every `step`-th row and column."""
+        c, h, w = self.shape(x)
+        return self._add(name, Stride(step), (x,), (c, -(-h // step), -(-w // step)))
+
+    def resize(self, x: Ref, height: int, width: int, *, name: str = "resize") -> Ref:
+        """Nearest-neighbour resize."""
+        return self._add(name, Resize(height, width), (x,), (self.channels(x), height, width))
+
     def resize_like(self, x: Ref, like: Ref, *, name: str) -> Ref:
         """`x` at the height and width of `like`: nearest neighbour up, max-pooling 2x2 down."""
-        c, h, w = self.shape(x)
+        _, h, w = self.shape(x)
         _, height, width = self.shape(like)
         if (h, w) == (height, width):
             return x
         if h < height or w < width:
-            return self._add(name, Resize(height, width), (x,), (c, height, width))
+            return self.resize(x, height, width, name=name)
         while self.shape(x)[1:] != (height, width):
             x = self.max_pool(x, name=f"{name}_pool")
             assert self.shape(x)[1] >= height, f"{name}: no power of two leads to {height}x{width}"

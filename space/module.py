@@ -38,25 +38,30 @@ from space.ops import (
 )
 
 
-def activation(name: str) -> nn.Module:
-    """In-place activation module by its name in `space.ops`."""
-    modules: dict[str, Any] = {
-        "relu": lambda: nn.ReLU(inplace=True),
-        "relu6": lambda: nn.ReLU6(inplace=True),
-        "silu": lambda: nn.SiLU(inplace=True),
-        "mish": lambda: nn.Mish(inplace=True),
-        "hard_swish": lambda: nn.Hardswish(inplace=True),
+def activation(name: str, *, inplace: bool = True) -> nn.Module:
+    """Activation module by its name in `space.ops`."""
+    if name in LEAKY_SLOPES:
+        return nn.LeakyReLU(LEAKY_SLOPES[name], inplace=inplace)
+    modules: dict[str, type[nn.Module]] = {
+        "relu": nn.ReLU,
+        "relu6": nn.ReLU6,
+        "silu": nn.SiLU,
+        "mish": nn.Mish,
+        "hard_swish": nn.Hardswish,
         "logistic": _Logistic,
     }
-    module: nn.Module = nn.LeakyReLU(LEAKY_SLOPES[name], inplace=True) if name in LEAKY_SLOPES else modules[name]()
-    return module
+    return modules[name](inplace=inplace)
 
 
 class _Logistic(nn.Module):
-    """Logistic function, in place like its neighbours."""
+    """Logistic function, in place where its neighbours are."""
+
+    def __init__(self, inplace: bool) -> None:
+        super().__init__()
+        self.inplace = inplace
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.sigmoid_()
+        return x.sigmoid_() if self.inplace else x.sigmoid()
 
 
 class ConvUnit(nn.Module):
@@ -162,7 +167,7 @@ class _Flat(nn.Linear):
         return super().forward(x_BCHW.flatten(1))
 
 
-def _unit(graph: Graph, node: Node) -> nn.Module:
+def _unit(graph: Graph, node: Node, *, inplace: bool) -> nn.Module:
     if isinstance(node.op, Conv):
         return ConvUnit(node.op, graph.nodes[node.inputs[0]].shape[0], node.shape[0])
     if isinstance(node.op, Linear):
@@ -170,7 +175,7 @@ def _unit(graph: Graph, node: Node) -> nn.Module:
     if isinstance(node.op, Norm):
         return NormUnit(node.op, node.shape[0])
     if isinstance(node.op, Act):
-        return activation(node.op.activation)
+        return activation(node.op.activation, inplace=inplace)
     return _Function(node.op)
 
 
@@ -184,12 +189,12 @@ class Network(nn.Module):
     def __init__(self, graph: Graph) -> None:
         super().__init__()
         self.graph = graph
-        last = graph.last_use()
+        last, in_place = graph.last_use(), graph.in_place()
         self._steps: list[tuple[int, str, tuple[int, ...], tuple[int, ...]]] = []
         for index, node in enumerate(graph.nodes):
             if isinstance(node.op, Input):
                 continue
-            self._nest(node.name, _unit(graph, node))
+            self._nest(node.name, _unit(graph, node, inplace=in_place[index]))
             dead = tuple(ref for ref in set(node.inputs) if last[ref] == index)
             self._steps.append((index, node.name, node.inputs, dead))
 
@@ -200,6 +205,7 @@ class Network(nn.Module):
             if scope not in parent._modules:
                 parent.add_module(scope, nn.Module())
             parent = parent.get_submodule(scope)
+        assert leaf not in parent._modules, f"'{name}' is a node and a scope"
         parent.add_module(leaf, unit)
 
     def forward(self, x_BCHW: Tensor) -> list[Tensor]:

@@ -75,7 +75,7 @@ class Stride(NamedTuple):
 
 
 class Act(NamedTuple):
-    """Activation alone, in place."""
+    """Activation alone; in place where nothing else reads its input later (`Graph.in_place`)."""
 
     activation: str
 

@@ -11,10 +11,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
-from space.architecture import ArchitectureError, Stem
+from space.architecture import ArchitectureError, Stem, changed
 from space.graph import Builder, Ref
 from space.registry import unknown
 
@@ -76,4 +75,4 @@ def canonical_stem(stem: Stem) -> Stem:
         if name == "width" and (value < 1 if value is not None else not optional):
             raise ArchitectureError(f"stem width {value} is not a positive number of channels")
     unread: dict[str, Any] = {name: None for name in ("width", "stride", "kernel", "pool") if name not in reads}
-    return replace(stem, **unread)
+    return changed(stem, unread)

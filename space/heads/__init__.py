@@ -9,10 +9,9 @@ scale; s-1, s and s+1.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Protocol
 
-from space.architecture import ArchitectureError, Head
+from space.architecture import ArchitectureError, Head, changed
 from space.graph import Builder, Ref
 from space.registry import Registry, unknown
 
@@ -59,7 +58,7 @@ def canonical_head(head: Head) -> Head:
     changes: dict[str, Any] = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
     if "levels" not in reads:
         changes |= {"levels": 3, "attention": None, "spp": False}
-    head = replace(head, **changes)
+    head = changed(head, changes)
     if head.width is not None and head.width < 1:
         raise ArchitectureError(f"a head of width {head.width} is empty")
     if "fusion" in reads and head.width is None:
