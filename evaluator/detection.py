@@ -14,6 +14,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,6 +46,16 @@ class Detections(NamedTuple):
     boxes_BK4: Tensor
     scores_BK: Tensor
     classes_BK: Tensor
+
+
+def spread(anchors_LA2: npt.NDArray[np.int16], levels: int) -> npt.NDArray[np.int16]:
+    """A task's anchors for a head of another number of levels: as many a level, evenly picked from small to large."""
+    if len(anchors_LA2) == levels:
+        return np.array(anchors_LA2)
+    each = anchors_LA2.shape[1]
+    flat = anchors_LA2.reshape(-1, 2)
+    picked = ((np.arange(levels * each) + 0.5) * len(flat) / (levels * each)).astype(int)
+    return np.array(flat[picked].reshape(levels, each, 2), np.int16)
 
 
 def grid(shapes: list[tuple[int, int]], size: int, anchors_LA2: Tensor) -> Grid:

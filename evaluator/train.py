@@ -199,7 +199,7 @@ class Detector:
     def __init__(self, network: Network, task: Task, recipe: Recipe, device: torch.device) -> None:
         self.task, self.recipe, self.device = task, recipe, device
         shapes = [network.graph.nodes[output].shape[1:] for output in network.graph.outputs]
-        anchors_LA2 = torch.from_numpy(np.array(task.anchors())).to(device)
+        anchors_LA2 = torch.from_numpy(detection.spread(task.anchors(), len(shapes))).to(device)
         self.grid = detection.grid([(height, width) for height, width in shapes], task.size, anchors_LA2)
         detection.start(network, task.num_classes, recipe.object_prior)
 

@@ -119,6 +119,7 @@ class Search:
         s.latency_seconds = self._earlier.get("latency_seconds", 0.0)
         old = self.store.proposals(self.row.id)
         if not old:
+            self._sampler.start([genome for _, genome, _ in self.study.starting_points()])
             return None
         values = self._stored_values()
         last = max(p.generation for p in old)

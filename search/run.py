@@ -46,6 +46,7 @@ def run(
     new: Annotated[bool, Parameter(negative="")] = False,
     limit: Annotated[list[str] | None, Parameter(negative="")] = None,
     sampler: str | None = None,
+    start: Annotated[list[str] | None, Parameter(negative="")] = None,
     time_limit: float = 300.0,
     memory_limit: float | None = None,
     engine: Literal["process", "inline"] = "process",
@@ -76,6 +77,8 @@ def run(
         Keep to a limit, such as "macs <= 300e6"; may be repeated.
     sampler
         nsga2, nsga3, tpe, random or grid.
+    start
+        Begin with what is nearest to a published network (or an architecture's .json file); may be repeated.
     time_limit
         Processor seconds that one training may take.
     memory_limit
@@ -101,7 +104,8 @@ def run(
         raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
 
     shown = db if "://" not in db else url.render_as_string(hide_password=True)
-    chosen = load(study or DEFAULT, budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name)
+    chosen = load(study or DEFAULT, budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
+                  start=start)  # fmt: skip
     with Store.open(db) as store, store.lock():
         return _search(chosen, store, shown, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
                        time_limit=time_limit, memory_limit=memory_limit, inline=engine == "inline")  # fmt: skip
@@ -130,6 +134,9 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
     if notice:
         console.say(notice)
     row = _study_row(study, store, resume=resume, new=new)
+    for network, genome, changes in study.starting_points() if not store.proposals(row.id) else []:
+        changed = f"; changed for this space: {', '.join(changes)}" if changes else ""
+        console.say(f"starting from {network} as {study.space.build(genome).id}{changed}")
     store.update_study(row.id, state="running", message=None, config={**row.config, "budget": study.budget})
     memory = memory_limit or psutil.virtual_memory().total / 2**30 * 0.8 / workers
     engine: Engine = ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))

@@ -26,6 +26,10 @@ Attributes = dict[str, Any]
 class Sampler(Protocol):
     """Proposes genomes and learns from results."""
 
+    def start(self, genomes: Sequence[Genome]) -> None:
+        """Propose these first, in their order."""
+        ...
+
     def ask(self, generation: int) -> tuple[Genome, Attributes] | None:
         """The next genome, and what `tell` and `replay` need to know of it; None when there is nothing left."""
         ...
@@ -60,6 +64,9 @@ class GridSampler:
     def __init__(self, space: DesignSpace) -> None:
         self._genomes = enumerate(space.enumerate())
         self._done = -1
+
+    def start(self, genomes: Sequence[Genome]) -> None:
+        return  # `search.study` refuses a start with this sampler
 
     def ask(self, generation: int) -> tuple[Genome, Attributes] | None:
         for index, genome in self._genomes:
@@ -98,6 +105,7 @@ class OptunaSampler:
         self._study = optuna.create_study(directions=["minimize"] * len(study.objectives))
         self._generation = -1
         self._open: dict[int, Any] = {}
+        self._repeats: list[Any] = []
 
     def _sampler(self, generation: int) -> Any:
         seed = derive(self._spec.seed, "sampler", generation)
@@ -115,8 +123,20 @@ class OptunaSampler:
                 return samplers.TPESampler(n_startup_trials=population, constant_liar=True, seed=seed)
         return samplers.RandomSampler(seed=seed)
 
+    def start(self, genomes: Sequence[Genome]) -> None:
+        for genome in genomes:
+            self._study.enqueue_trial(self._params(genome))
+
+    def _params(self, genome: Genome) -> dict[str, Any]:
+        """A genome as Optuna has it."""
+        return {
+            name: genome[name] if isinstance(choices[0], str) else choices.index(genome[name])
+            for name, choices in self._genes.items()
+        }
+
     def ask(self, generation: int) -> tuple[Genome, Attributes]:
         if generation != self._generation:
+            self._fail_repeats()
             self._study.sampler, self._generation = self._sampler(generation), generation
         trial = self._study.ask(fixed_distributions=self._distributions)
         self._open[trial.number] = trial
@@ -137,24 +157,32 @@ class OptunaSampler:
              violations: Sequence[float]) -> None:  # fmt: skip
         trial = self._open.pop(attributes["trial"])
         if values is None:
-            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+            self._repeats.append(trial)
+            if self._spec.sampler != "tpe":
+                self._fail_repeats()
             return
         for index, violation in enumerate(violations):
             trial.set_constraint(f"limit{index}", violation)
         self._study.tell(trial, self._values(values))
 
+    def _fail_repeats(self) -> None:
+        """Close the proposals without a result.
+
+        TPE keeps them open to the end of the generation: its liar stays away from what is running, and without
+        that it proposes a network that is known already again and again (5,000 times, measured).
+        """
+        for trial in self._repeats:
+            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+        self._repeats = []
+
     def replay(self, genome: Genome, attributes: Attributes, values: Sequence[float | None] | None,
                violations: Sequence[float]) -> None:  # fmt: skip
-        params = {
-            name: genome[name] if isinstance(choices[0], str) else choices.index(genome[name])
-            for name, choices in self._genes.items()
-        }
         states = self._optuna.trial.TrialState
         self._study.add_trial(
             self._optuna.create_trial(
                 state=states.FAIL if values is None else states.COMPLETE,
                 values=None if values is None else self._values(values),
-                params=params,
+                params=self._params(genome),
                 distributions=self._distributions,
                 system_attrs=attributes["optuna"],
                 constraints={f"limit{i}": v for i, v in enumerate(violations)} if values is not None else None,

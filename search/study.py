@@ -18,8 +18,10 @@ from evaluator.record import Deployment, Fidelity
 from evaluator.tasks import TASKS
 from search.schedule import rungs
 from space.cost import BYTES
-from space.design import DesignSpace
+from space.design import DesignSpace, Genome
+from space.nearest import nearest
 from space.registry import unknown
+from space.source import architecture_of
 
 SAMPLERS = ("nsga2", "nsga3", "tpe", "random", "grid")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
@@ -104,6 +106,12 @@ class Study:
     recipe: dict[str, Any] = field(default_factory=dict)
     budget: int = 200
     seed: int = 0
+    start: tuple[str, ...] = ()
+    """Networks of the zoo, or architecture files, whose nearest genomes are proposed first."""
+
+    def starting_points(self) -> list[tuple[str, Genome, list[str]]]:
+        """Each network of `start` with the genome nearest to it and what had to change (`space.nearest`)."""
+        return [(network, *nearest(self.space, architecture_of(network))) for network in self.start]
 
     @property
     def score(self) -> Objective:
@@ -124,10 +132,13 @@ class Study:
             "deployment": self.deployment.to_dict(),
             "recipe": self.recipe,
             "seed": self.seed,
+            # Left out where there is none, so that studies of earlier versions go on.
+            **({"start": list(self.start)} if self.start else {}),
         }
 
 
-_KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space")
+_KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space",
+         "start")  # fmt: skip
 
 
 def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
@@ -175,7 +186,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     for key in ("task", "objectives", "space"):
         if key not in data:
             raise StudyError(f"the key '{key}' is missing")
-    for key in ("objectives", "limits"):
+    for key in ("objectives", "limits", "start"):
         if not isinstance(data.get(key, []), list) or not all(isinstance(text, str) for text in data.get(key, [])):
             raise StudyError(f"'{key}' is a list of texts, not {data[key]!r}")
     task_name = overrides.get("task", data["task"])
@@ -219,9 +230,14 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     name = overrides.get("name", data.get("name", "study"))
     if not isinstance(name, str) or not name.strip() or len(name) > 200:
         raise StudyError(f"name {name!r} must be a text of 1 to 200 characters")
-    return Study(
+    space = DesignSpace.from_dict(data["space"], head=task.head_kind)
+    start = tuple(dict.fromkeys([*data.get("start", []), *overrides.get("start", [])]))
+    if start and sampler_name == "grid":
+        raise StudyError("sampler 'grid' goes through the space in its own order: leave out 'start'")
+    study = Study(
         name=name,
-        space=DesignSpace.from_dict(data["space"], head=task.head_kind),
+        space=space,
+        start=start,
         space_data=data["space"],
         task=task_name,
         objectives=objectives,
@@ -236,3 +252,5 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         budget=_whole("budget", overrides.get("budget", data.get("budget", 200)), 1),
         seed=_whole("seed", overrides.get("seed", data.get("seed", 0)), 0, 2**31 - 1),
     )  # fmt: skip
+    study.starting_points()  # an unknown network is refused before anything runs
+    return study

@@ -284,3 +284,40 @@ def test_a_rare_but_possible_limit_is_not_refused():
     check_limits(replace(STUDY, limits=(Limit.parse("macs <= 41e6"),)))
     with pytest.raises(StudyError, match="none of"):
         check_limits(replace(STUDY, limits=(Limit.parse("macs <= 10e6"),)))
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "random"])
+def test_a_start_is_proposed_first_and_the_search_goes_on_from_it(store, sampler):
+    study = load(budget=25, start=["CSPPeleeNet", "csresnext50"], sampler=sampler)
+    wanted = [study.space.build(genome).id for _, genome, _ in study.starting_points()]
+    engine = SimulatedEngine()
+    search = prepared(study, store, engine)
+    search.run()
+    proposals = store.proposals(search.row.id)
+    assert [p.architecture.id for p in proposals[:2]] == wanted
+    assert len({p.architecture.id for p in proposals}) == len(proposals)
+    again = prepared(replace(study, budget=45), store, engine)
+    assert again.run().admitted == 45
+    ids = [job.architecture.id for job in engine.jobs]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_start_that_cannot_be_is_refused_before_anything_runs():
+    with pytest.raises(StudyError, match="did you mean CSPPeleeNet"):
+        load(start=["CSPPeleNet"])
+    with pytest.raises(StudyError, match="a graph of its own"):
+        load(start=["CSPMobileNetV2"])
+    with pytest.raises(StudyError, match="leave out 'start'"):
+        load(start=["PeleeNet"], sampler="grid")
+    assert "start" not in load().identity()
+    assert load(start=["PeleeNet"]).identity()["start"] == ["PeleeNet"]
+
+
+def test_a_head_of_two_levels_is_trained_with_evenly_picked_anchors():
+    from evaluator.detection import spread
+
+    anchors = np.arange(12, dtype=np.int16).reshape(3, 2, 2)
+    assert np.array_equal(spread(anchors, 3), anchors)
+    two = spread(anchors, 2)
+    assert two.shape == (2, 2, 2)
+    assert two[..., 0].ravel().tolist() == [0, 4, 6, 10]
