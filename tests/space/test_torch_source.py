@@ -158,10 +158,10 @@ def test_a_file_made_at_one_size_runs_at_another(architecture):
     """A pyramid resizes to the maps that it meets, so even sizes are not built in."""
     architecture = replace(architecture, head=Head(fusion="fpn", width=8, maxout=1, levels=2))
     assume(exists(architecture))
-    graph = lower(architecture, 64, 64)
+    graph = lower(architecture, 512, 512)  # large enough that no two scales have one size
     other = loaded(graph, initialise(Network(graph), 0)).eval()
-    larger = lower(architecture, 100, 75)
-    shapes = [tuple(output.shape[1:]) for output in other(torch.zeros(1, 3, 100, 75))]
+    larger = lower(architecture, 400, 300)
+    shapes = [tuple(output.shape[1:]) for output in other(torch.zeros(1, 3, 400, 300))]
     assert shapes == larger.output_shapes
 
 
