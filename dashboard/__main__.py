@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 if TYPE_CHECKING:
     from dashboard.data import Database
+    from space.zoo import Entry
 
 USAGE = 2
 """Exit code for bad input."""
@@ -35,6 +36,7 @@ def run(
     host: str = "127.0.0.1",
     port: int = 8050,
     open: Annotated[bool, Parameter(negative="")] = False,
+    reference: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
     """Serve the dashboard.
 
@@ -48,9 +50,12 @@ def run(
         Port to listen on; 0 takes a free one.
     open
         Open the page in a browser.
+    reference
+        Mark what a published network costs, such as CSPPeleeNet; may be repeated.
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"--port is {port}; it must be between 0 and 65535")
+    shown = _references(reference or [])
     listener = _listen(host, port)
     with listener:
         from dashboard.data import Database
@@ -61,7 +66,7 @@ def run(
             database.check()
         except StoreError as error:
             raise UsageError(str(error)) from error
-        _serve(database, listener, host, browser=open)
+        _serve(database, listener, host, shown, browser=open)
     return 0
 
 
@@ -90,7 +95,18 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(database: Database, listener: socket.socket, host: str, *, browser: bool) -> None:
+def _references(names: list[str]) -> tuple[Entry, ...]:
+    from dashboard.references import entries_of
+    from space.zoo import ZooError
+
+    try:
+        return entries_of(names)
+    except ZooError as error:
+        raise UsageError(f"--reference: {error}") from error
+
+
+def _serve(database: Database, listener: socket.socket, host: str, shown: tuple[Entry, ...], *,
+           browser: bool) -> None:  # fmt: skip
     import logging
     import signal
 
@@ -103,7 +119,7 @@ def _serve(database: Database, listener: socket.socket, host: str, *, browser: b
     if host not in LOCAL:
         print(f"warning: anyone who can reach {url} can read the database: there is no login", file=sys.stderr)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    application = create_app(database, hosts=LOCAL if host in LOCAL else ())
+    application = create_app(database, hosts=LOCAL if host in LOCAL else (), shown=shown)
     server: Any = create_server(application.server, sockets=[listener], threads=6, ident=None)
 
     def stop(*_: object) -> None:

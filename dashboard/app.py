@@ -7,7 +7,7 @@ the database changed; everything else happens only then, or when a person touche
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import flask
@@ -18,17 +18,23 @@ from dashboard import candidates, figures
 from dashboard.data import Database, Snapshot
 from dashboard.fields import CHIPS, FILTERED
 from dashboard.pages import candidate, message, overview
+from dashboard.references import references
 from dashboard.view import View, default_view, objectives_of
 from search.store import StoreError
 from space.architecture import ArchitectureError
 from space.cost import breakdown
+from space.zoo import Entry
 
 POLL_MS = 2500
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int = POLL_MS) -> Dash:
-    """The dashboard over `database`. With `hosts`, requests that name another host are refused."""
+def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int = POLL_MS,
+               shown: Sequence[Entry] = ()) -> Dash:  # fmt: skip
+    """The dashboard over `database`. With `hosts`, requests that name another host are refused.
+
+    `shown` are published networks to mark in the plot.
+    """
     app = Dash(
         __name__,
         title="CSP Explorer",
@@ -44,7 +50,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     )  # fmt: skip
     app.layout = lambda: shell(database, poll_ms)
     _routes(app, database)
-    _overview(app, database)
+    _overview(app, database, shown)
     _candidate(app, database)
     _browser(app)
     _serve(app, database, hosts)
@@ -150,7 +156,7 @@ def candidate_page(database: Database, architecture_id: str, snapshot: Snapshot,
         return message.card("This candidate cannot be shown", [html.P(str(error), className="problem")], "error")
 
 
-def _overview(app: Dash, database: Database) -> None:
+def _overview(app: Dash, database: Database, shown: Sequence[Entry]) -> None:
     def read(study: str, query: str) -> tuple[Snapshot, View, View]:
         snapshot = database.snapshot(study)
         if snapshot.frame is None or snapshot.study is None:
@@ -221,7 +227,10 @@ def _overview(app: Dash, database: Database) -> None:
         assert snapshot.study is not None
         objectives = objectives_of(snapshot.study.config)
         picked = candidates.pick(snapshot.frame, view, objectives)
-        return figures.scatter(snapshot.frame, view, picked, figures.theme_called(theme), score=objectives[0])
+        return figures.scatter(
+            snapshot.frame, view, picked, figures.theme_called(theme), score=objectives[0],
+            references=references(shown, candidate.deployment_of(snapshot.study.config)),
+        )  # fmt: skip
 
     @_callback(
         app,

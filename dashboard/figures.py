@@ -16,6 +16,7 @@ import plotly.graph_objects as go
 
 from dashboard.candidates import Mask, Numbers, Picked, categories, numbers, status
 from dashboard.fields import FIELDS, Field
+from dashboard.references import Reference
 from dashboard.view import View, Zoom
 from space.cost import Part
 
@@ -90,10 +91,12 @@ def step_line(x: Numbers, y: Numbers, x_direction: str, y_direction: str,
     return line_x, line_y
 
 
-def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, score: str) -> go.Figure:
+def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, score: str,
+            references: Sequence[Reference] = ()) -> go.Figure:  # fmt: skip
     """The Pareto plot: dominated candidates pale, the front as a step line with filled markers.
 
-    Candidates without a y value (failed, refused, waiting) stand in a strip below the axis at their x value.
+    `references` are drawn as dashed lines at their cost, or as diamonds where both axes are costs. Candidates
+    without a y value (failed, refused, waiting) stand in a strip below the axis at their x value.
     """
     fx, fy = FIELDS[view.x], FIELDS[view.y]
     x, y = numbers(frame, view.x) * fx.scale, numbers(frame, view.y) * fy.scale
@@ -121,8 +124,28 @@ def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, sc
         _points(figure, context, strip & np.asarray(frame["state"] == "complete"), marker,
                 name=f"no {fy.label}", strip=True)  # fmt: skip
     _marks(figure, context, picked, view, inside)
+    _references(figure, references, view, theme, x[inside], y[inside])
     _style_scatter(figure, view, theme, bool(strip.any()))
     return figure
+
+
+def _references(figure: go.Figure, references: Sequence[Reference], view: View, theme: Theme, x: Numbers,
+                y: Numbers) -> None:  # fmt: skip
+    fx, fy = FIELDS[view.x], FIELDS[view.y]
+    dashes = ("dash", "dot", "dashdot", "longdash", "longdashdot")
+    for number, reference in enumerate(references):
+        at_x, at_y = (reference.costs[f.name] * f.scale if f.name in reference.costs else None for f in (fx, fy))
+        line = {"color": theme.muted, "width": 1.5, "dash": dashes[number % len(dashes)]}
+        common = {"name": f"{reference.name} (counted)", "hoverinfo": "name", "showlegend": True}
+        if at_x is not None and at_y is not None:
+            marker = {"symbol": "diamond-open", "size": 11, "color": theme.ink, "line": {"width": 1.5}}
+            figure.add_trace(go.Scatter(x=[at_x], y=[at_y], mode="markers", marker=marker, **common))
+        elif at_x is not None and len(y):
+            ends = [float(y.min()), float(y.max())]
+            figure.add_trace(go.Scatter(x=[at_x] * 2, y=ends, mode="lines", line=line, **common))
+        elif at_y is not None and len(x):
+            ends = [float(x.min()), float(x.max())]
+            figure.add_trace(go.Scatter(x=ends, y=[at_y] * 2, mode="lines", line=line, **common))
 
 
 def _drawable(values: Numbers, log: bool) -> Mask:

@@ -119,7 +119,7 @@ class Search:
         s.latency_seconds = self._earlier.get("latency_seconds", 0.0)
         old = self.store.proposals(self.row.id)
         if not old:
-            self._sampler.start([genome for _, genome, _ in self.study.starting_points()])
+            self._start()
             return None
         values = self._stored_values()
         last = max(p.generation for p in old)
@@ -138,7 +138,14 @@ class Search:
             if not (pending and p.generation == last):
                 self._tell_generation()
         self._update_front()
+        self._start()
         return pending or None
+
+    def _start(self) -> None:
+        """Let the sampler begin with those of the study's own networks that were not proposed yet."""
+        build = self.study.space.build
+        genomes = [genome for _, genome, _ in self.study.starting_points()]
+        self._sampler.start([genome for genome in genomes if build(genome).id not in self._known])
 
     # -- asking
 

@@ -133,7 +133,7 @@ class Study:
             "recipe": self.recipe,
             "seed": self.seed,
             # Left out where there is none, so that studies of earlier versions go on.
-            **({"start": list(self.start)} if self.start else {}),
+            **({"start": [architecture_of(network).id for network in self.start]} if self.start else {}),
         }
 
 

@@ -33,6 +33,39 @@ class ArchitectureError(ValueError):
     """An architecture that cannot exist; the message names the rule that it breaks."""
 
 
+MOST_CHANNELS, MOST_DEPTH, MOST_STAGES = 65_536, 512, 16
+"""Bounds of what is built at all: far above any network, low enough that counting one on paper takes no time."""
+
+_Kind = tuple[tuple[type, ...], float, float, str]
+_CHANNELS: _Kind = ((int,), 1, MOST_CHANNELS, f"a whole number from 1 to {MOST_CHANNELS}")
+_WORD: _Kind = ((str,), 0, 0, "a name")
+_FLAG: _Kind = ((bool,), 0, 0, "true or false")
+_VALUES: dict[str, _Kind] = {
+    "depth": ((int,), 1, MOST_DEPTH, f"a whole number from 1 to {MOST_DEPTH}"),
+    "partial_ratio": ((int, float), 0, 1, "a share from 0 to below 1"),
+    "bottleneck_ratio": ((int, float), 0, 1024, "a ratio above 0 and at most 1024"),
+    "squeeze": ((int, float), 0, 1, "a ratio from 0 to 1"),
+    "levels": ((int,), 2, 5, "a whole number from 2 to 5"),
+    "stride": ((int,), 1, 4, "a whole number from 1 to 4"),
+    **dict.fromkeys(("block", "fusion", "split", "down", "kind", "attention"), _WORD),
+    **dict.fromkeys(("elastic", "split_linear", "pool_first", "transition", "spp"), _FLAG),
+}
+"""What a field may hold; those not named here are channels. A field whose declared type has None may be None."""
+
+
+def check_values(part: Any) -> None:
+    """Refuse a value of the wrong type or out of bounds, by its name. Raises ArchitectureError."""
+    for name, optional in _OPTIONAL[type(part)]:
+        value = getattr(part, name)
+        if value is None and optional:
+            continue
+        types, low, high, allowed = _VALUES.get(name, _CHANNELS)
+        if type(value) not in types or (high > low and not low <= value <= high):
+            shown = repr(value) if len(repr(value)) < 60 else f"{repr(value)[:60]}…"
+            where = f"{type(part).__name__.lower()} {name}"
+            raise ArchitectureError(f"{where} is {shown}; it must be {allowed}{' or none' if optional else ''}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stem:
     """Entry convolutions; `space.stems` has the kinds and says which fields each reads."""
@@ -107,7 +140,7 @@ class Head:
     kind: str = "detector"
     fusion: str | None = "fpn"
     width: int | None = 64
-    """Channels of the finest level's maps; of a classifier, of a 1x1 convolution before the pool (None: none)."""
+    """Channels of the finest level's maps."""
     maxout: int | None = 1
     """Channel groups of the Maxout on each map before concatenation; 1 is none, 4 the paper's 4:1."""
     levels: int = 3
@@ -116,6 +149,8 @@ class Head:
     """`sam`: spatial attention on every map before the prediction."""
     spp: bool = False
     """Spatial pyramid pooling on the coarsest level."""
+    last_width: int | None = None
+    """A classifier's 1x1 convolution before the pool (MobileNetV2), None where there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +190,11 @@ class Architecture:
                 head=_build(Head, data["head"]),
                 activation=data["activation"],
             )
-        except (KeyError, TypeError) as error:
-            raise ArchitectureError(f"not an architecture: {error!r}") from error
+        except KeyError as error:
+            raise ArchitectureError(f"not an architecture: {error} is missing") from error
+        except TypeError as error:
+            raise ArchitectureError("not an architecture: expected stem, stages, head and activation as "
+                                    f"Architecture.to_dict gives them ({error})") from error  # fmt: skip
         extra = set(data) - {field.name for field in fields(Architecture)}
         if extra:
             raise ArchitectureError(f"an architecture has no {', '.join(sorted(extra))}")
@@ -172,10 +210,10 @@ class Architecture:
     @cached_property
     def _canonical(self) -> Architecture:
         from space.heads import canonical_head
-        from space.stems import canonical_stem
+        from space.stems import WIDTH_FOLLOWS, canonical_stem
 
-        if not self.stages:
-            raise ArchitectureError("an architecture needs at least one stage")
+        if not 1 <= len(self.stages) <= MOST_STAGES:
+            raise ArchitectureError(f"an architecture has 1 to {MOST_STAGES} stages, not {len(self.stages)}")
         if self.activation not in ACTIVATIONS:
             raise ArchitectureError(unknown("activation", self.activation, list(ACTIVATIONS)))
         stages = tuple(canonical_stage(stage) for stage in self.stages)
@@ -185,8 +223,11 @@ class Architecture:
                     f"fusion 'last' of growing blocks has no T2, so the next stage's width {following.width} must "
                     f"exceed the cross path's {stage.cross}; widen it or lower the partial ratio"
                 )
-        stages = tuple(_placed(stages, index) for index in range(len(stages)))
-        found = replace(self, stem=canonical_stem(self.stem), stages=stages, head=canonical_head(self.head))
+        stem = canonical_stem(self.stem)
+        stages = tuple(_placed(stages, index, stem) for index in range(len(stages)))
+        if stem.width == (stages[0].entry or stages[0].width) and stem.kind in WIDTH_FOLLOWS:
+            stem = replace(stem, width=None)
+        found = replace(self, stem=stem, stages=stages, head=canonical_head(self.head))
         found.__dict__["_is_canonical"] = True  # so that nobody works it out again
         return found
 
@@ -228,10 +269,9 @@ def canonical_stage(stage: Stage) -> Stage:
     """The one spelling of a stage by itself. Raises ArchitectureError if it cannot exist."""
     from space.blocks import BLOCKS
 
+    check_values(stage)
     if not 0 <= stage.partial_ratio < 1 or stage.cross >= stage.width:
         raise ArchitectureError(f"partial ratio {stage.partial_ratio} leaves no channel to the blocks")
-    if stage.depth < 1 or stage.width < 1:
-        raise ArchitectureError(f"a stage of depth {stage.depth} and width {stage.width} is empty")
     for name, allowed in (("split", SPLITS), ("fusion", FUSIONS), ("down", (None, *DOWNS))):
         if getattr(stage, name) not in allowed:
             raise ArchitectureError(unknown(name, getattr(stage, name), [a for a in allowed if a]))
@@ -244,10 +284,10 @@ def canonical_stage(stage: Stage) -> Stage:
             raise ArchitectureError(f"block '{stage.block}' needs the axis '{axis}'")
         if value <= 0:
             raise ArchitectureError(f"block '{stage.block}' needs a positive {axis}, not {value}")
-    if "bottleneck_ratio" in block.reads:
-        changes["bottleneck_ratio"] = round(float(stage.bottleneck_ratio or 0), 6)
-    if "squeeze" in block.reads:
-        changes["squeeze"] = round(float(stage.squeeze), 6)
+    if stage.main < 2 and not block.grows:
+        changes["elastic"] = False  # one channel has no halves
+        stage = changed(stage, {"elastic": False})
+    changes |= _as_built(stage, block.reads)
     if stage.cross == 0:
         changes |= {"fusion": "none", "partial_ratio": 0.0, "split": "slice"}
     else:
@@ -255,6 +295,28 @@ def canonical_stage(stage: Stage) -> Stage:
         changes["partial_ratio"] = round(stage.cross / stage.width, 6)
     stage = changed(stage, changes)
     return changed(stage, _ignored(stage, grows=block.grows))
+
+
+def _as_built(stage: Stage, reads: frozenset[str]) -> dict[str, Any]:
+    """Ratios and groups as they come out in whole channels, so that equal networks spell alike."""
+    changes: dict[str, Any] = {}
+    if "bottleneck_ratio" in reads:
+        ratio = float(stage.bottleneck_ratio or 0)
+        outer = {"dense": stage.growth_rate, "dense_pre": stage.growth_rate, "inverted": None, "dense_two_way": None,
+                 "dense_sparse": None}.get(stage.block, stage.main)  # fmt: skip
+        if outer and not stage.elastic:
+            ratio = max(1, round(outer * ratio)) / outer
+        changes["bottleneck_ratio"] = round(ratio, 6)
+    if "squeeze" in reads and stage.squeeze:
+        changes["squeeze"] = round(max(1, round(stage.main * stage.squeeze)) / stage.main, 6)
+    if stage.block == "resx":
+        groups = stage.cardinality or 1
+        if stage.elastic:  # each half has half of the groups
+            groups = 1 if groups < 4 else groups // 2 * 2
+        changes["cardinality"] = groups
+        if groups == 1:
+            changes |= {"block": "res", "cardinality": None}
+    return changes
 
 
 def _ignored(stage: Stage, *, grows: bool) -> dict[str, Any]:
@@ -288,12 +350,13 @@ def default_down(stages: tuple[Stage, ...], index: int) -> str:
     return "pool" if BLOCKS.get(stages[index - 1].block).grows else "conv"
 
 
-def _placed(stages: tuple[Stage, ...], index: int) -> Stage:
+def _placed(stages: tuple[Stage, ...], index: int, stem: Stem) -> Stage:
     """A canonical stage with the options dropped that have no effect where it stands.
 
     Raises ArchitectureError if it cannot stand there.
     """
     from space.blocks import BLOCKS
+    from space.stems import WIDTH_FOLLOWS
 
     stage, usual = stages[index], default_down(stages, index)
     down = stage.down or usual
@@ -311,10 +374,20 @@ def _placed(stages: tuple[Stage, ...], index: int) -> Stage:
         changes["down"] = None
     if down != "conv" or stage.down_groups == 1:
         changes["down_groups"] = None
+    stem_follows = stem.kind == "double" or (stem.kind in WIDTH_FOLLOWS and stem.width is None)
+    if not (down == "conv" or after_growing or (index == 0 and stem_follows)):
+        changes["entry"] = None
     if index < len(stages) - 1:
         changes["transition"] = None
-    elif stage.pool_first is not None:
+        following = stages[index + 1]
+        if following.split == "early" or (following.down or default_down(stages, index + 1)) != "pool":
+            changes["pool_first"] = None
+    else:
         changes["pool_first"] = None
+        if BLOCKS.get(stage.block).grows and stage.fusion in ("csp", "last"):
+            # Both have T1; what tells them apart in the last stage is whether a transition closes it.
+            closes = (stage.fusion == "csp") if stage.transition is None else stage.transition
+            changes |= {"fusion": "csp" if closes else "last", "transition": None}
     return changed(stage, changes)
 
 
@@ -333,3 +406,7 @@ def _build(kind: type[Any], data: dict[str, Any]) -> Any:
 
 
 _DEFAULTS = {f.name: f.default for f in fields(Stage)}
+_OPTIONAL: dict[type, list[tuple[str, bool]]] = {
+    kind: [(f.name, "None" in str(f.type)) for f in fields(kind)] for kind in (Stem, Stage, Head)
+}
+"""Fields of each part, and whether one may be None."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,11 +33,29 @@ def run(app: App, arguments: list[str] | None = None) -> int:
 
     from space.architecture import ArchitectureError
 
+    _usable_stdout()
     try:
-        return int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+        code = int(app(arguments, exit_on_error=False, print_error=False, result_action="return_value") or 0)
+        sys.stdout.flush()
     except (CycloptsError, UsageError, ArchitectureError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return USAGE
+    except BrokenPipeError:  # the reader has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
+        return 1
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        print(f"error: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        return USAGE
+    return code
+
+
+def _usable_stdout() -> None:
+    """A stdout that was closed, or cannot say every character, is no reason for a traceback."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    elif isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower().replace("-", "") != "utf8":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def image_size(text: str | None) -> tuple[int, int] | None:
@@ -58,17 +76,13 @@ def size_name(height: int, width: int) -> int | str:
     return height if height == width else f"{height}x{width}"
 
 
-@contextmanager
-def console() -> Iterator[Console]:
-    """A console on stdout: as wide as the terminal, wide and plain into a pipe. A closed pipe is no error."""
+def console() -> Console:
+    """A console on stdout: as wide as the terminal, wide and plain into a pipe."""
     from rich.console import Console
 
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
-    try:
-        yield Console(width=width, highlight=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
+    size = shutil.get_terminal_size()
+    width = size.columns if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, height=size.lines, highlight=False)
 
 
 def table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -> Table:
@@ -78,7 +92,9 @@ def table(title: str, columns: Sequence[str], *, left: Sequence[str] = ()) -> Ta
 
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in columns:
-        made.add_column(column, justify="left" if column in left else "right", no_wrap=column not in left)
+        first = column == columns[0]  # names fold where there is no room; numbers never do
+        made.add_column(column, justify="left" if column in left else "right", no_wrap=column not in left,
+                        min_width=24 if first and column in left else None, overflow="fold")  # fmt: skip
     return made
 
 

@@ -5,8 +5,9 @@ A proposal is a *genome*: one choice for every axis, always all of them, so that
 rate of a residual stage, the fourth stage of a three-stage network) simply have no effect, and the canonical
 form makes such genomes one network with one id.
 
-Channels of every path are multiples of `channel_multiple` (16 by default; widths that are not multiples of 16
-ran two to four times slower per operation on the CPUs measured). `round_channels` is the one rule, applied
+Channels of every stage's paths and inner widths are multiples of `channel_multiple` (16 by default; widths that are
+not multiples of 16 ran two to four times slower per operation on the CPUs measured); the halves of elastic and
+two-way blocks and the quarters of res2 are what they are of such a width. `round_channels` is the one rule, applied
 here and nowhere else; a rounded partial ratio is kept as the share that results.
 """
 
@@ -190,11 +191,12 @@ class DesignSpace:
         if self.head != "detector":
             return Head(kind=self.head, fusion=None, width=None, maxout=None)
         attention = genome.get("attention", "none")
+        width = round_channels(genome["head_width"], self.channel_multiple)
         return Head(
             kind=self.head,
             fusion=genome["head_fusion"],
-            width=round_channels(genome["head_width"], self.channel_multiple),
-            maxout=genome["maxout"],
+            width=width,
+            maxout=math.gcd(genome["maxout"], width),
             attention=None if attention == "none" else attention,
             spp=genome.get("spp", False),
         )
@@ -249,7 +251,8 @@ class DesignSpace:
         if not elastic:
             return math.gcd(wanted, round(main * (ratio or 1)))
         halves = [max(1, round(half * (ratio or 1))) for half in (main // 2, main - main // 2)]
-        return 2 * math.gcd(max(1, wanted // 2), *halves) if wanted > 1 else 1
+        each = math.gcd(max(1, wanted // 2), *halves)
+        return 2 * each if each > 1 else 1
 
     # -- proposals
 

@@ -24,6 +24,9 @@ app = App(name="python -m space.export", help="Write a network as ONNX, PyTorch 
           version_flags=[])  # fmt: skip
 
 
+MOST_CLASSES, MOST_IMAGES = 100_000, 65_536
+
+
 @app.default
 def export(
     network: str,
@@ -61,14 +64,16 @@ def export(
         ".onnx": lambda: _onnx(graph(), batch, fold, seed),
         ".py": lambda: _source(graph(), network),
         ".cfg": lambda: _cfg(graph(), classes or classes_of(network)),
-        ".json": lambda: _json(network),
+        ".json": lambda: _json(network, graph(), classes or classes_of(network)),
     }
 
     def graph() -> Graph:
         return graph_of(network, cli.image_size(resolution), num_classes=classes)
 
-    if classes is not None and classes < 1:
-        raise cli.UsageError(f"--classes is {classes}; it must be at least 1")
+    if classes is not None and not 1 <= classes <= MOST_CLASSES:
+        raise cli.UsageError(f"--classes is {classes}; it must be from 1 to {MOST_CLASSES}")
+    if seed < 0:
+        raise cli.UsageError(f"--seed is {seed}; it must be 0 or more")
     if output.suffix.lower() not in writers:
         raise cli.UsageError(f"--output is '{output}'; its ending says the format: {', '.join(writers)}")
     data = writers[output.suffix.lower()]()
@@ -84,8 +89,8 @@ def _onnx(graph: Graph, batch: str, fold: bool, seed: int) -> bytes:
     from space.onnx import to_onnx
 
     number = int(batch) if batch.isascii() and batch.isdigit() else None
-    if number == 0 or (number is None and not batch.isidentifier()):
-        raise cli.UsageError(f"--batch is '{batch}'; give a number of at least 1, or a word for any number")
+    if (number is None and not batch.isidentifier()) or (number is not None and not 1 <= number <= MOST_IMAGES):
+        raise cli.UsageError(f"--batch is '{batch}'; give 1 to {MOST_IMAGES}, or a word for any number")
     data: bytes = to_onnx(graph, batch=number or batch, fold=fold, seed=seed).SerializeToString()
     return data
 
@@ -107,10 +112,13 @@ def _cfg(graph: Graph, classes: int | None) -> bytes:
     return written.text.encode()
 
 
-def _json(network: str) -> bytes:
-    from space.source import architecture_of
+def _json(network: str, graph: Graph, classes: int | None) -> bytes:
+    from space.source import anchors_of, architecture_of
 
-    return (json.dumps(architecture_of(network).to_dict(), indent=2) + "\n").encode()
+    _, height, width = graph.nodes[0].shape
+    found = {"architecture": architecture_of(network).to_dict(), "height": height, "width": width,
+             "num_classes": classes, "num_anchors": anchors_of(network)}  # fmt: skip
+    return (json.dumps(found, indent=2) + "\n").encode()
 
 
 def main(arguments: list[str] | None = None) -> int:

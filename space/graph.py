@@ -165,7 +165,7 @@ class Builder:
         """
         (_, height, width), (_, h, w) = self.shape(a), self.shape(b)
         if (h, w) != (height, width):
-            step = max(1, -(-h // height))
+            step = max(1, -(-h // height), -(-w // width))
             if (-(-h // step), -(-w // step)) != (height, width):
                 raise ArchitectureError(f"{name}: no stride leads from a map of {h}x{w} to one of {height}x{width}")
             b = self.stride(b, step, name=f"{name}_stride")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import median_low, mode
 from typing import Any
 
@@ -28,24 +28,34 @@ def nearest(space: DesignSpace, architecture: Architecture) -> tuple[Genome, lis
     task changes nothing. Raises SpaceError if neither that genome nor a neighbour can be built.
     """
     architecture = architecture.canonical()
-    genome: Genome = {}
-    changes: list[str] = []
-    stages = _by_stride(architecture, space)
-    for name, choices in space.genes.items():
-        wanted = _wanted(name, architecture, stages)
-        genome[name] = choices[0] if wanted is None else _closest(choices, wanted)
-        if wanted is not None and genome[name] != wanted and len(choices) > 1:
-            changes.append(f"{name} {_short(wanted)} -> {_short(genome[name])}")
-    if space.valid(genome):
-        return genome, changes
+    stages, reached = _by_stride(architecture, space)
+    wanted = {name: _wanted(name, architecture, stages, reached) for name in space.genes}
+    genome: Genome = {
+        name: choices[0] if wanted[name] is None else _closest(choices, wanted[name])
+        for name, choices in space.genes.items()
+    }
+    near = next((found for found in _around(space, genome) if space.valid(found)), None)
+    if near is None:
+        raise SpaceError("no valid combination of this space is near enough; start from another network")
+    beyond = tuple(f"stage{index}." for index in range(near["num_stages"] + 1, len(stages) + 1))
+    return near, [
+        f"{name} {_short(wanted[name])} -> {_short(value)}"
+        for name, value in near.items()
+        if wanted[name] is not None and value != wanted[name] and not name.startswith(beyond)
+    ]
+
+
+def _around(space: DesignSpace, genome: Genome) -> Iterator[Genome]:
+    """The genome, those with one other gene, those with two."""
+    yield genome
+    yield from space.neighbours(genome)
     for neighbour in space.neighbours(genome):
-        if space.valid(neighbour):
-            return neighbour, changes
-    raise SpaceError("no valid combination of this space is near enough; start from another network")
+        yield from space.neighbours(neighbour)
 
 
-def _by_stride(architecture: Architecture, space: DesignSpace) -> list[Stage]:
-    """The architecture's last stage at each stride from the space's stem on; the nearest where there is none."""
+def _by_stride(architecture: Architecture, space: DesignSpace) -> tuple[list[Stage], int]:
+    """The architecture's last stage at each stride from the space's stem on, the nearest where there is none;
+    and how many different strides that are."""
     stride = STEM_STRIDE.get(architecture.stem.kind, architecture.stem.stride or 4)
     found: dict[int, Stage] = {}
     for index, stage in enumerate(architecture.stages):
@@ -55,16 +65,16 @@ def _by_stride(architecture: Architecture, space: DesignSpace) -> list[Stage]:
     most = max(space._choices("num_stages"))
     wanted = [space.stem_stride * 2**index for index in range(most)]
     reached = [min(found, key=lambda have: abs(math.log2(have / stride))) for stride in wanted]
-    return [found[stride] for stride in reached]
+    return [found[stride] for stride in reached], len(set(reached))
 
 
-def _wanted(gene: str, architecture: Architecture, stages: Sequence[Stage]) -> Any:
+def _wanted(gene: str, architecture: Architecture, stages: Sequence[Stage], reached: int) -> Any:
     """The architecture's value for a gene; None where it has none."""
     scope, _, rest = gene.partition(".")
     name, block = (rest.partition(".")[::2]) if scope.startswith("stage") else (scope, rest)
     head, stem = architecture.head, architecture.stem
     whole = {
-        "num_stages": len({id(stage) for stage in stages}),
+        "num_stages": reached,
         "stem": stem.kind,
         "stem_width": stem.width,
         "activation": architecture.activation,

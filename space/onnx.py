@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from space.architecture import ArchitectureError
+from space.cost import cost
 from space.graph import Graph, Node
 from space.ops import (
     LEAKY_SLOPES,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 OPSET = 17
 IR_VERSION = 8
+MOST_BYTES = 2**31 - 2**20
+"""Weights that fit into one protobuf message, with room for the graph."""
 EPS = 1e-5
 """torch.nn.BatchNorm2d's default."""
 
@@ -93,8 +97,12 @@ def to_onnx(graph: Graph, weights: Weights | None = None, *, name: str = "csp", 
 
     `weights` maps the names of `Network.state_dict()` to arrays (folded or not); without it they are random
     from `seed`. `batch` is a number, or a name for a dynamic axis. `fold` merges each normalisation into its
-    convolution; without it they stay nodes of their own. Raises KeyError on a missing weight.
+    convolution; without it they stay nodes of their own. Raises KeyError on a missing weight, ArchitectureError if
+    the weights are more than a file can hold, before anything is allocated.
     """
+    weight_bytes = cost(graph).weight_bytes
+    if weight_bytes > MOST_BYTES:
+        raise ArchitectureError(f"the weights need {weight_bytes / 2**30:.1f} GiB; an ONNX file holds less than 2 GiB")
     from onnx import TensorProto, helper, numpy_helper
 
     if weights is None:

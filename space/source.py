@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import stat
 from pathlib import Path
+from typing import NamedTuple
 
 from space.architecture import Architecture, ArchitectureError
 from space.graph import Graph
-from space.lower import lower
+from space.lower import NUM_ANCHORS, lower
 
 FILES = (".json", ".cfg")
 """Endings that name a file; anything else is a name of the zoo."""
 DEFAULT_SIZE, DEFAULT_CLASSES = (256, 256), 10
-"""Image and classes of an architecture's file, which states neither: those of the default study."""
+"""Image and classes of an architecture's file that states neither: those of the default study."""
+MOST, MOST_TEXT = 100_000, 2**20
 
 
 def title_of(network: str) -> str:
@@ -35,7 +38,9 @@ def graph_of(network: str, size: tuple[int, int] | None = None, *, num_classes: 
             raise ArchitectureError(f"{network}: a darknet file states its own classes; change them there")
         return read(Path(network), resolution=size).graph
     if suffix == ".json":
-        return lower(_architecture(Path(network)), *(size or DEFAULT_SIZE), num_classes=num_classes or DEFAULT_CLASSES)
+        file = _file(Path(network))
+        return lower(file.architecture, *(size or file.size), num_classes=num_classes or file.num_classes,
+                     num_anchors=file.num_anchors)  # fmt: skip
     from space.zoo import get
 
     return get(network).graph(*(size or ()), num_classes=num_classes)
@@ -45,17 +50,26 @@ def classes_of(network: str) -> int | None:
     """Classes of `network` unless others are asked for; None where only the file knows."""
     suffix = Path(network).suffix.lower()
     if suffix in FILES:
-        return DEFAULT_CLASSES if suffix == ".json" else None
+        return _file(Path(network)).num_classes if suffix == ".json" else None
     from space.zoo import get
 
     return get(network).num_classes
+
+
+def anchors_of(network: str) -> int:
+    """Anchors a level of `network`, a name or an architecture's file."""
+    if Path(network).suffix.lower() == ".json":
+        return _file(Path(network)).num_anchors
+    from space.zoo import get
+
+    return get(network).num_anchors
 
 
 def architecture_of(network: str) -> Architecture:
     """The architecture of `network`. Raises ArchitectureError where it is only a graph."""
     suffix = Path(network).suffix.lower()
     if suffix == ".json":
-        return _architecture(Path(network))
+        return _file(Path(network)).architecture
     if suffix == ".cfg":
         raise ArchitectureError(f"{network}: a darknet file is a graph, not an architecture of the CSP family")
     from space.zoo import get
@@ -66,13 +80,41 @@ def architecture_of(network: str) -> Architecture:
     return entry.architecture
 
 
-def _architecture(path: Path) -> Architecture:
+class _File(NamedTuple):
+    """An architecture's file: the architecture, and what it is built for."""
+
+    architecture: Architecture
+    size: tuple[int, int]
+    num_classes: int
+    num_anchors: int
+
+
+def _file(path: Path) -> _File:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(_text(path))
         if not isinstance(data, dict):
             raise ArchitectureError("not an architecture: expected stem, stages, head and activation")
-        return Architecture.from_dict(data).canonical()
+        built = {"height": DEFAULT_SIZE[0], "width": DEFAULT_SIZE[1], "num_classes": DEFAULT_CLASSES,
+                 "num_anchors": NUM_ANCHORS}  # fmt: skip
+        if "architecture" in data:  # as `space.export` writes it
+            built |= {key: value for key, value in data.items() if key in built}
+            data = data["architecture"]
+        for key, value in built.items():
+            if type(value) is not int or not 1 <= value <= MOST:
+                raise ArchitectureError(f"{key} is {value!r}; it must be a whole number from 1 to {MOST}")
+        architecture = Architecture.from_dict(data).canonical()
     except OSError as error:
         raise ArchitectureError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, AttributeError, TypeError, RecursionError) as error:  # values of the wrong kind included
+    except (ValueError, AttributeError, RecursionError) as error:  # values of the wrong kind included
         raise ArchitectureError(f"{path}: {error}") from error
+    return _File(architecture, (built["height"], built["width"]), built["num_classes"], built["num_anchors"])
+
+
+def _text(path: Path) -> str:
+    """The file's text; no device and nothing enormous is read."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ArchitectureError("not a file")
+    if found.st_size > MOST_TEXT:
+        raise ArchitectureError(f"{found.st_size} bytes are no architecture; at most {MOST_TEXT}")
+    return path.read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from space.architecture import ArchitectureError, Stem, changed
+from space.architecture import ArchitectureError, Stem, changed, check_values
 from space.graph import Builder, Ref
 from space.registry import unknown
 
@@ -62,8 +62,13 @@ STEMS: dict[str, tuple[Callable[[Builder, Stem, int], Ref], dict[str, tuple[int 
 """
 
 
+WIDTH_FOLLOWS = ("conv_pool", "pelee")
+"""Kinds whose `width` may be left to stage 1."""
+
+
 def canonical_stem(stem: Stem) -> Stem:
     """The one spelling of a stem: unread fields are None. Raises ArchitectureError for a bad value."""
+    check_values(stem)
     if stem.kind not in STEMS:
         raise ArchitectureError(unknown("stem", stem.kind, list(STEMS)))
     reads = STEMS[stem.kind][1]
@@ -71,7 +76,7 @@ def canonical_stem(stem: Stem) -> Stem:
         value = getattr(stem, name)
         if allowed and value not in allowed:
             raise ArchitectureError(f"stem {name} {value} is not {' or '.join(map(str, allowed))}")
-        optional = name == "width" and stem.kind in ("conv_pool", "pelee")
+        optional = name == "width" and stem.kind in WIDTH_FOLLOWS
         if name == "width" and (value < 1 if value is not None else not optional):
             raise ArchitectureError(f"stem width {value} is not a positive number of channels")
     unread: dict[str, Any] = {name: None for name in ("width", "stride", "kernel", "pool") if name not in reads}

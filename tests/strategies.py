@@ -95,7 +95,8 @@ stems = st.one_of(
 def heads(draw: st.DrawFn, levels: int) -> Head:
     """Any head."""
     if draw(st.integers(0, 3)) == 0:
-        return Head(kind="classifier", fusion=None, width=draw(st.sampled_from([None, 6])), maxout=None)
+        last_width = draw(st.sampled_from([None, 6]))
+        return Head(kind="classifier", fusion=None, width=None, maxout=None, last_width=last_width)
     maxout = draw(st.sampled_from([1, 2, 4]))
     return Head(
         fusion=draw(st.sampled_from(NECKS.names())),

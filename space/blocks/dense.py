@@ -38,4 +38,4 @@ def dense(g: Builder, x: Ref, stage: Stage, *, width: int, stride: int) -> Ref:
         full = layer(x, inner)
     with g.scope("coarse"):
         half = g.resize_like(layer(g.max_pool(x), inner), full, name="up")
-    return g.concat([x, g.add(full, half)])
+    return g.concat([x, g.add(full, half, name="halves")])

@@ -29,4 +29,4 @@ def dense_pre(g: Builder, x: Ref, stage: Stage, *, width: int, stride: int) -> R
         fine = layer(y, inner)
     with g.scope("coarse"):
         coarse = g.resize_like(layer(g.avg_pool(y), inner), fine, name="up")
-    return g.concat([x, g.add(fine, coarse)])
+    return g.concat([x, g.add(fine, coarse, name="halves")])

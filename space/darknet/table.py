@@ -50,15 +50,15 @@ def show(network: Darknet, *, layers: bool = False) -> None:
     """Print the totals, after the rows where `layers`."""
     _, height, width = _image(network)
     total = network.total
-    with cli.console() as out:
-        if layers:
-            out.print(_table(network))
-        out.print(
-            f"{network.name}  {height}x{width}  {total.bflops:.4f} BFLOPs  {total.kernels / 1e6:.4f} M kernels  "
-            f"{total.params / 1e6:.4f} M params  {total.macs / 1e6:,.1f} M MACs  {len(network.rows)} layers",
-            markup=False,
-            soft_wrap=True,
-        )
+    out = cli.console()
+    if layers:
+        out.print(_table(network))
+    out.print(
+        f"{network.name}  {height}x{width}  {total.bflops:.4f} BFLOPs  {total.kernels / 1e6:.4f} M kernels  "
+        f"{total.params / 1e6:.4f} M params  {total.macs / 1e6:,.1f} M MACs  {len(network.rows)} layers",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def _table(network: Darknet) -> Table:

@@ -244,7 +244,7 @@ def _resize(out: _Writer, ref: Ref, node: Node) -> int:
     _, height, width = node.shape
     if height % h or width % w or height // h != width // w:
         raise out.refusal(node, f"resizes {h}x{w} to {height}x{width}, which is no [upsample] by a whole number; "
-                                "use an image whose height and width are divisible by 32")  # fmt: skip
+                                "use a square image whose sides are divisible by 64")  # fmt: skip
     out.bring(node.inputs[0])
     return out.layer("upsample", stride=height // h)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from space.architecture import ArchitectureError, Head, changed
+from space.architecture import ArchitectureError, Head, changed, check_values
 from space.graph import Builder, Ref
 from space.registry import Registry, unknown
 
@@ -50,25 +50,24 @@ NECKS: Registry[Neck] = Registry("head fusion", "space.heads")
 
 def canonical_head(head: Head) -> Head:
     """The one spelling of a head. Raises ArchitectureError if it cannot exist."""
+    check_values(head)
     reads = set(HEADS.get(head.kind).reads)
     if "fusion" in reads:
         if head.fusion is None:
             raise ArchitectureError(f"head '{head.kind}' needs a fusion: {', '.join(NECKS.names())}")
         reads |= NECKS.get(head.fusion).reads
-    changes: dict[str, Any] = {axis: None for axis in ("fusion", "width", "maxout") if axis not in reads}
+    changes: dict[str, Any] = {axis: None for axis in ("fusion", "width", "maxout", "last_width") if axis not in reads}
     if "levels" not in reads:
         changes |= {"levels": 3, "attention": None, "spp": False}
     head = changed(head, changes)
-    if head.width is not None and head.width < 1:
-        raise ArchitectureError(f"a head of width {head.width} is empty")
     if "fusion" in reads and head.width is None:
         raise ArchitectureError(f"head '{head.kind}' needs a width")
     if "maxout" in reads and (head.maxout is None or head.maxout < 1 or (head.width or 0) % head.maxout):
         raise ArchitectureError(f"maxout {head.maxout}:1 does not divide the head's width {head.width}")
     if head.attention not in (None, *ATTENTIONS):
         raise ArchitectureError(unknown("attention", head.attention, list(ATTENTIONS)))
-    if not 2 <= head.levels <= 5:
-        raise ArchitectureError(f"a detector has 2 to 5 levels, not {head.levels}")
+    if head.fusion == "gfm" and head.levels == 2:
+        head = changed(head, {"fusion": "efm"})  # of two scales, all are neighbours
     return head
 
 

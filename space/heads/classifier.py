@@ -1,4 +1,4 @@
-"""Classification head: global average pool and one linear layer, after a 1x1 convolution where `width` says so."""
+"""Classification head: global average pool and one linear layer, after a 1x1 convolution where `last_width` says so."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from space.heads import HEADS
 from space.registry import part
 
 
-@part(HEADS, "classifier", reads=frozenset({"width"}))
+@part(HEADS, "classifier", reads=frozenset({"last_width"}))
 def classifier(g: Builder, features: Sequence[Ref], head: Head, *, num_classes: int, num_anchors: int) -> list[Ref]:
     """Class logits."""
     x = features[-1]
-    if head.width is not None:  # MobileNetV2's last convolution
-        x = g.conv(x, head.width, 1, name="conv")
+    if head.last_width is not None:  # MobileNetV2's last convolution
+        x = g.conv(x, head.last_width, 1, name="conv")
     return [g.linear(g.global_pool(x), num_classes, name="fc")]

@@ -57,11 +57,11 @@ def run(
         print(json.dumps(found[0] if name is not None else found, indent=2, ensure_ascii=False))
         return 0
 
-    with cli.console() as out:
-        if name is not None:
-            _print_one(out, chosen[0], size, layers=layers)
-        else:
-            _print_all(out, chosen, size)
+    out = cli.console()
+    if name is not None:
+        _print_one(out, chosen[0], size, layers=layers)
+    else:
+        _print_all(out, chosen, size)
     return 0
 
 
@@ -105,19 +105,24 @@ def _print_all(out: Console, chosen: list[Entry], size: tuple[int, int] | None) 
 
     columns = ["Network", "Size", "Params M", "published", "Δ", "BFLOPs", "published", "Δ", "Top-1", "AP", "AP50",
                "Published in"]  # fmt: skip
+    # What a narrow terminal leaves out first is what `space.zoo NAME` shows.
+    dropped = {name for name, needed in (("Published in", 145), ("AP", 112), ("AP50", 112), ("Top-1", 98),
+                                    ("published", 92), ("Size", 75))
+               if out.width < needed}  # fmt: skip
+    kept = [number for number, column in enumerate(columns) if column not in dropped]
     for group in dict.fromkeys(entry.group for entry in chosen):
-        rows = cli.table(group, columns, left=("Network", "Published in"))
+        rows = cli.table(group, [columns[number] for number in kept], left=("Network", "Published in"))
         for entry in (entry for entry in chosen if entry.group == group):
             # Published counts hold at their own size; at another there is nothing to compare with.
             found = Overview(params=None, work=None, scores=None) if size else overview(entry)
             height, width = size or (found.resolution or entry.resolution,) * 2
             ours = counts(entry.graph(height, width))
-            params = [f"{ours.kernels / 1e6:.3f}", "", ""]
+            params = [f"{ours.params_m(None):.3f}", "", ""]
             if found.params is not None:
                 published = found.params.row.params_m
                 deviation = cli.percent(found.params.params_deviation)
                 params = [f"{found.params.params_m:.3f}", f"{published:.2f}", deviation]
-            work, source = [f"{ours.bflops:.3f}", "", ""], ""
+            work, source = [f"{ours.bflops_as(None):.3f}", "", ""], ""
             if found.work is not None:
                 row = found.work.row
                 quoted = row.bflops if row.bflops is not None else 2 * (row.gmacs or 0)
@@ -126,17 +131,17 @@ def _print_all(out: Console, chosen: list[Entry], size: tuple[int, int] | None) 
             elif found.scores is not None:
                 source = found.scores.table
             scores = [getattr(found.scores, name, None) for name in ("top1", "ap", "ap50")]
-            rows.add_row(
-                f"{entry.name} ~" if entry.approximate else entry.name,
-                str(cli.size_name(height, width)),
+            cells = [
+                f"{entry.name} ~" if entry.approximate else entry.name, str(cli.size_name(height, width)),
                 *params, *work, *(f"{score:.1f}" if score is not None else "" for score in scores), source,
-            )  # fmt: skip
+            ]  # fmt: skip
+            rows.add_row(*(cells[number] for number in kept))
         out.print(rows)
     out.print(
-        "Params and BFLOPs are counted as the published row counts them: kernels alone and darknet's operations, but\n"
-        "trainable parameters and normalisation in the DenseNet rows, and 2 x GMACs in timm's and mmpretrain's.\n"
-        "~ approximate: the authors' file was never published, or is not exactly this network; the reason and every\n"
-        "published row are shown by `python -m space.zoo NAME`.",
+        "Params and BFLOPs are counted as the published row counts them: kernels alone and darknet's operations; but\n"
+        "trainable parameters and normalisation for DenseNets, floats of the weights file for PRN and tiny params,\n"
+        "and 2 x GMACs for timm's and mmpretrain's. ~ approximate: the authors' file was never published, or is not\n"
+        "exactly this network; the reason and every published row are shown by `python -m space.zoo NAME`.",
         style="dim",
     )
 
@@ -161,9 +166,9 @@ def _print_one(out: Console, entry: Entry, size: tuple[int, int] | None, *, laye
     if layers:
         _print_layers(out, graph)
     ours = {id(c.row): c for c in comparisons(entry)}
-    columns = ["Table", "Size", "Params M", "ours", "BFLOPs", "ours", "Top-1", "Top-5", "AP", "AP50", "AP75", "fps",
+    columns = ["Table", "Size", "Params M", "Δ", "BFLOPs", "Δ", "Top-1", "Top-5", "AP", "AP50", "AP75", "fps",
                "Device", "Note"]  # fmt: skip
-    rows = cli.table("Published", columns, left=("Table", "Device", "Note"))
+    lines = []
     for row in rows_of(entry):
         found = ours.get(id(row))
         params = cli.percent(found.params_deviation) if found else ""
@@ -171,12 +176,16 @@ def _print_one(out: Console, entry: Entry, size: tuple[int, int] | None, *, laye
         note = " ".join(filter(None, ["" if row.status == "published" else row.status + ".", row.note]))
         numbers = [row.top1, row.top5, row.ap, row.ap50, row.ap75, row.fps]
         work = row.bflops if row.bflops is not None else 2 * row.gmacs if row.gmacs is not None else None
-        rows.add_row(
+        lines.append([
             row.table, str(row.resolution or ""), f"{row.params_m:g}" if row.params_m is not None else "", params,
             f"{work:.4g}" if work is not None else "", bflops, *(f"{n:g}" if n is not None else "" for n in numbers),
             row.device or "", note,
-        )  # fmt: skip
-    if rows.row_count:
+        ])  # fmt: skip
+    used = [number for number in range(len(columns)) if any(line[number] for line in lines)]
+    rows = cli.table("Published", [columns[number] for number in used], left=("Table", "Device", "Note"))
+    for line in lines:
+        rows.add_row(*(line[number] for number in used))
+    if lines:
         out.print(rows)
 
 

@@ -70,7 +70,7 @@ def reference(*, two_way: bool, light: bool) -> Architecture:
     return Architecture(
         stem=Stem(kind="single", width=16, stride=1),
         stages=(lead, *stages),
-        head=replace(CLASSIFIER, width=None if light else 1024),
+        head=replace(CLASSIFIER, last_width=None if light else 1024),
         activation="leaky_relu",
     )
 

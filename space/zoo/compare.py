@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from space.cost import cost, norm_elements
 from space.graph import Graph
+from space.ops import Norm
 from space.zoo import Entry
 from space.zoo.published import Published, published
 
@@ -28,15 +29,20 @@ class Counts:
     bflops_with_norm: float
     gmacs_with_norm: float
     weights_file: int
+    pre: bool
+    """Normalisation stands before the convolutions: a DenseNet, which the tables count with normalisation."""
 
     def params_m(self, convention: str | None) -> float:
-        """Parameters in 1e6 under a convention; kernels where none is named."""
+        """Parameters in 1e6 under a convention; where none is named, kernels, or a DenseNet's parameters."""
+        if convention is None and self.pre:
+            return self.params / 1e6
         numbers = {"trainable": self.params, "weights file": self.weights_file}
         return numbers.get(convention or "", self.kernels) / 1e6
 
     def bflops_as(self, convention: str | None) -> float:
-        """BFLOPs under a convention; darknet's where it is not that of the DenseNet rows."""
-        return self.bflops_with_norm if convention == "torch with norm" else self.bflops
+        """BFLOPs under a convention; where none is named, darknet's, or with normalisation for a DenseNet."""
+        with_norm = convention == "torch with norm" or (convention is None and self.pre)
+        return self.bflops_with_norm if with_norm else self.bflops
 
     def gmacs_as(self, convention: str | None) -> float:
         """GMACs under a convention, without normalisation unless it says so."""
@@ -55,6 +61,7 @@ def counts(graph: Graph) -> Counts:
         bflops_with_norm=2 * (whole.macs + norm) / 1e9,
         gmacs_with_norm=(whole.macs + norm) / 1e9,
         weights_file=whole.params + 2 * scales,
+        pre=any(isinstance(node.op, Norm) for node in graph.nodes),
     )
 
 

@@ -42,7 +42,7 @@ def test_help_is_fast_and_names_every_option() -> None:
     result = dashboard("--help")
     assert result.returncode == 0
     assert time.perf_counter() - began < 5
-    for option in ("--db", "--host", "--port", "--open"):
+    for option in ("--db", "--host", "--port", "--open", "--reference"):
         assert option in result.stdout
 
 

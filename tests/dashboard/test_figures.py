@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,16 @@ import plotly.graph_objects as go
 import pytest
 
 from dashboard import candidates
+from dashboard.candidates import pick
+from dashboard.fields import FIELDS
 from dashboard.figures import DARK, LIGHT, bottleneck, family_colors, layers, learning, scatter, step_line
+from dashboard.references import entries_of, references
 from dashboard.view import View
+from evaluator.record import Deployment
 from search.pareto import front, minimised
-from space.cost import breakdown
+from space.cost import breakdown, cost
 from space.lower import lower
+from space.zoo import get
 from tests.strategies import random_architectures
 
 DIRECTIONS = list(itertools.product(("minimize", "maximize"), repeat=2))
@@ -138,3 +144,27 @@ def test_learning_curve_shows_failed_and_unscored_trainings() -> None:
     ]
     names = [trace.name for trace in learning(rows, "ap", LIGHT).data]
     assert names == ["loss, rung 0, seed 1 (failed)", "loss, rung 0, seed 2", "AP, rung 0, seed 2"]
+
+
+def test_a_reference_stands_at_its_cost_and_never_at_a_score(frame: pd.DataFrame) -> None:
+    deployment = Deployment(height=128, width=128, num_classes=10)
+    (reference,) = references(entries_of(["csppeleenet", "CSPPeleeNet"]), deployment)
+    wanted = cost(get("CSPPeleeNet").graph(128, 128, num_classes=10))
+    assert reference.costs["macs"] == wanted.macs
+    assert reference.costs["peak_bytes"] == wanted.peak_bytes
+    assert not {"ap", "latency_ms", "accuracy"} & set(reference.costs)
+    for x, y, mode in (("macs", "ap", "lines"), ("latency_ms", "params", "lines"), ("macs", "params", "markers")):
+        view = replace(View(), x=x, y=y)
+        picked = pick(frame, view, ["ap", "macs", "latency_ms"])
+        plain = scatter(frame, view, picked, LIGHT, score="ap")
+        figure = scatter(frame, view, picked, LIGHT, score="ap", references=[reference])
+        (trace,) = figure.data[len(plain.data) :]
+        assert trace.mode == mode
+        assert trace.name == "CSPPeleeNet 0.5 (counted)"
+        at = trace.x if x == "macs" else trace.y
+        metric = x if x == "macs" else y
+        assert set(at) == {reference.costs[metric] * FIELDS[metric].scale}
+    view = replace(View(), x="latency_ms", y="ap")
+    picked = pick(frame, view, ["ap", "macs", "latency_ms"])
+    both = [scatter(frame, view, picked, LIGHT, score="ap", references=given) for given in ([], [reference])]
+    assert len(both[0].data) == len(both[1].data)

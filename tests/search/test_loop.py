@@ -20,6 +20,7 @@ from search.samplers import derive
 from search.store import Store
 from search.study import Limit, StudyError, load
 from space.design import DesignSpace
+from space.zoo import get
 from tests.simulator import Silent, SimulatedEngine, simulated_latency
 from tests.space.test_design import SMALL
 
@@ -310,7 +311,17 @@ def test_a_start_that_cannot_be_is_refused_before_anything_runs():
     with pytest.raises(StudyError, match="leave out 'start'"):
         load(start=["PeleeNet"], sampler="grid")
     assert "start" not in load().identity()
-    assert load(start=["PeleeNet"]).identity()["start"] == ["PeleeNet"]
+    assert load(start=["PeleeNet"]).identity()["start"] == [get("PeleeNet").architecture.id]
+
+
+def test_a_start_that_was_not_proposed_yet_comes_after_an_interruption(store):
+    names = ["CSPPeleeNet", "csresnext50", "MobileNetV2", "YOLOv3-tiny"]
+    study = replace(load(budget=2, start=names), population=2)
+    wanted = [study.space.build(genome).id for _, genome, _ in study.starting_points()]
+    search = prepared(study, store)
+    search.run()
+    prepared(replace(study, budget=8), store).run()
+    assert [p.architecture.id for p in store.proposals(search.row.id)][:4] == wanted
 
 
 def test_a_head_of_two_levels_is_trained_with_evenly_picked_anchors():

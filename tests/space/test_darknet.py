@@ -391,7 +391,7 @@ def test_what_darknet_cannot_say_names_the_node():
     g = Builder((3, 25, 25), activation="relu")
     small = g.max_pool(g.conv(0, 8, name="conv"))
     graph = g.graph([g.resize_like(small, 1, name="bring_up")])
-    with pytest.raises(DarknetError, match=r"node 'bring_up' \(Resize\) resizes 13x13 to 25x25.*divisible by 32"):
+    with pytest.raises(DarknetError, match=r"node 'bring_up' \(Resize\) resizes 13x13 to 25x25.*divisible by 64"):
         write(graph)
 
 

@@ -26,7 +26,8 @@ from space.lower import lower
 from space.module import Network, fold, initialise
 from space.onnx import to_onnx
 from space.ops import ACTIVATIONS, Input
-from tests.strategies import architectures, random_architectures, sizes, wild_architectures
+from space.stages import FUSIONS
+from tests.strategies import architectures, exists, random_architectures, sizes, wild_architectures
 
 
 def built(architecture: Architecture, height: int, width: int, seed: int = 0) -> Network:
@@ -336,3 +337,77 @@ def test_the_space_is_described_without_torch():
         "bad = [m for m in ('torch', 'optuna', 'fvcore', 'onnx') if m in sys.modules]; assert not bad, bad"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+OPTIONS = {
+    "entry": [None, 5, 9], "exit": [None, 7], "main_entry": [None, 3], "down": [None, "conv", "pool", "none"],
+    "down_groups": [None, 1], "split_linear": [True, False], "pool_first": [None, True, False],
+    "transition": [None, True, False], "elastic": [True, False], "squeeze": [0.0, 0.25, 0.26], "block": ["res", "resx"],
+    "fusion": FUSIONS.names(), "cardinality": [1, 2, 3],
+}  # fmt: skip
+
+
+@given(wild_architectures(), st.data())
+@settings(max_examples=150)
+def test_one_option_changes_the_id_if_and_only_if_it_changes_the_graph(architecture, data):
+    index = data.draw(st.integers(0, len(architecture.stages) - 1))
+    name = data.draw(st.sampled_from(sorted(OPTIONS)))
+    stages = list(architecture.stages)
+    stages[index] = replace(stages[index], **{name: data.draw(st.sampled_from(OPTIONS[name]))})
+    other = replace(architecture, stages=tuple(stages))
+    assume(exists(other))
+    graphs = [[node[1:] for node in lower(one, 64, 64).nodes] for one in (architecture, other)]
+    assert (architecture.id == other.id) == (graphs[0] == graphs[1])
+
+
+@pytest.mark.parametrize(
+    ("part", "changes", "words"),
+    [("stage", {"width": 32.0}, "stage width is 32.0"), ("stage", {"depth": 10**9}, "stage depth is 1000000000"),
+     ("stage", {"depth": True}, "stage depth is True"), ("stage", {"elastic": 1}, "stage elastic is 1"),
+     ("stage", {"squeeze": float("nan")}, "stage squeeze is nan"), ("stage", {"squeeze": -0.5}, "squeeze is -0.5"),
+     ("stage", {"bottleneck_ratio": float("inf")}, "ratio is inf"), ("stage", {"entry": "a"}, "entry is 'a'"),
+     ("stage", {"down": "up"}, "no down 'up'"), ("stage", {"partial_ratio": "half"}, "partial_ratio is 'half'"),
+     ("stem", {"width": -1}, "stem width is -1"), ("stem", {"kind": "vgg"}, "no stem 'vgg'"),
+     ("head", {"levels": 2.0}, "head levels is 2.0"), ("head", {"fusion": None}, "needs a fusion"),
+     ("head", {"spp": []}, "head spp is []"), ("head", {"width": 10**12}, "head width is")],
+)  # fmt: skip
+def test_a_value_of_the_wrong_kind_is_refused_by_its_name(part, changes, words):
+    architecture = _network(_stage("res"))
+    if part == "stage":
+        broken = replace(architecture, stages=(replace(architecture.stages[0], **changes), *architecture.stages[1:]))
+    else:
+        broken = replace(architecture, **{part: replace(getattr(architecture, part), **changes)})
+    with pytest.raises(ArchitectureError) as caught:
+        lower(broken)
+    assert words in str(caught.value)
+
+
+def test_a_classifier_needs_no_width_and_an_older_file_keeps_its_network():
+    names = [node.name for node in lower(replace(_network(_stage("res")), head=Head(kind="classifier"))).nodes]
+    assert "head.conv" not in names
+    plain = replace(_network(_stage("res")), head=Head(kind="classifier", fusion=None, width=None, maxout=None))
+    assert replace(plain, head=Head(kind="classifier", fusion="fpn", width=16)).id == plain.id
+
+
+@pytest.mark.parametrize("block", ["dense", "dense_pre"])
+def test_the_sum_of_elastic_halves_is_no_shortcut(block):
+    """Only the end of a residual branch starts small."""
+    network = built(_network(_stage(block, elastic=True)), 64, 64)
+    assert all((module.weight == 1).all() for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d))
+    residual = built(_network(_stage("basic", elastic=True)), 64, 64)
+    small = [name for name, module in residual.named_modules()
+             if isinstance(module, torch.nn.BatchNorm2d) and (module.weight != 1).all()]  # fmt: skip
+    assert all(name.endswith("conv2.bn") for name in small)
+    assert len(small) == 3 * 2 * 2
+
+
+def test_a_strided_shortcut_reads_a_map_of_one_row():
+    from space.zoo import get
+
+    assert lower(get("ResNet-50").architecture, 16, 64).output_shapes
+
+
+def test_enormous_weights_are_refused_before_anything_is_allocated():
+    stage = Stage(block="res", depth=4, width=60_000, fusion="none", partial_ratio=0.0, bottleneck_ratio=1.0)
+    with pytest.raises(ArchitectureError, match="GiB; an ONNX file holds less"):
+        to_onnx(lower(_network(stage, count=3)))
