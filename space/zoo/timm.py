@@ -17,6 +17,7 @@ from space.ops import Conv, Linear
 from space.zoo import ZooError, get
 
 NAMES = ("cspresnet50 (timm)", "cspresnext50 (timm)", "cspdarknet53 (timm)")
+UNITS = {"down": "conv_down", "t1": "conv_transition_b", "t2": "conv_transition"}
 BN = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
 
@@ -100,5 +101,4 @@ def _place(ours: str) -> tuple[str, str | None]:
         return f"stages.{stage}.blocks.{int(block) - 1}.{unit}", None
     if unit in ("cross", "main"):
         return f"stages.{stage}.conv_exp", unit
-    return f"stages.{stage}.{ {'down': 'conv_down', 't1': 'conv_transition_b', 't2': 'conv_transition'}[unit] }", None
-
+    return f"stages.{stage}.{UNITS[unit]}", None
