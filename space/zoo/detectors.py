@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from space.architecture import Architecture, Head, Stem
 from space.zoo import COCO_CLASSES, Entry
+from space.zoo.approximate import reference
 from space.zoo.classifiers import (
     CFG,
     DARKNET53,
@@ -26,6 +27,7 @@ UNPUBLISHED = (
     "the head is our definition (space.heads): the authors never published its layers, and many sets of layers "
     "have the same sum"
 )
+REFERENCE = "the backbone is our reading of an unpublished file (space/zoo/approximate.py)"
 
 
 def _head(fusion: str, width: int = 128, **fields: object) -> Head:
@@ -65,9 +67,10 @@ TABLE2: tuple[tuple[str, Head, str | None], ...] = (
 
 
 def _detector(name: str, resolution: int, source: str, architecture: Architecture, *, group: str,
-              aliases: tuple[str, ...] = (), approximate: str | None = None) -> Entry:  # fmt: skip
+              also: tuple[str, ...] = (), approximate: str | None = None) -> Entry:  # fmt: skip
     return Entry(name=name, resolution=resolution, source=source, architecture=architecture, group=group,
-                 num_classes=COCO_CLASSES, aliases=aliases, approximate=approximate)  # fmt: skip
+                 num_classes=COCO_CLASSES, aliases=also, published_as=(name, *also),
+                 approximate=approximate)  # fmt: skip
 
 
 YOLO = "COCO detectors of the repository"
@@ -75,8 +78,17 @@ PRN = "PRN report"
 ENTRIES: tuple[Entry, ...] = (
     *(
         _detector(name, 416, "CSPNet Table 2", _with(CSPPELEE, head), group="Table 2, necks", approximate=approximate,
-                  aliases=("CSPPeleeNet-EFM(GIoU)",) if name == "CSPPeleeNet-EFM" else ())
+                  also=("CSPPeleeNet-EFM(GIoU)",) if name == "CSPPeleeNet-EFM" else ())
         for name, head, approximate in TABLE2
+    ),
+    *(
+        _detector(name, 320, "CSPNet Tables 4 and 5", _with(reference(two_way=two_way, light=light), head),
+                  group="Tables 4 and 5, detectors for devices", approximate=f"{REFERENCE}; {UNPUBLISHED}")
+        for name, two_way, light, head in (
+            ("CSPDenseNetb Reference-PRN", False, True, _head("prn", levels=2)),
+            ("CSPPeleeNet Reference-PRN-3l", True, False, _head("prn")),
+            ("CSPPeleeNet Reference-EFM(SAM)", True, False, _head("efm", maxout=4, attention="sam")),
+        )
     ),
     _detector("PeleeNet-PRN", 416, "PartialResidualNetworks README", _with(PELEE, _head("prn", levels=2)), group=PRN),
     _detector("PeleeNet-PRN-3l", 416, "PartialResidualNetworks README", _with(PELEE, _head("prn")), group=PRN),
@@ -87,9 +99,11 @@ ENTRIES: tuple[Entry, ...] = (
     _detector("YOLOv3-tiny-PRN", 416, "PartialResidualNetworks README", _with(tiny(512), _head("prn", levels=2)),
               group=PRN),
     _detector("CSPResNeXt50-PANet-SPP", 512, CFG.format("csresnext50-panet-spp-original-optimal"),
-              _with(cspresnet(grouped=True), _head("panet", spp=True)), group=YOLO),
+              _with(cspresnet(grouped=True), _head("panet", spp=True)), group=YOLO,
+              also=tuple(f"CSPResNeXt50-PANet-SPP{form}" for form in (" (optimal)", "-GIoU", "-DIoU", "-CIoU"))),
     _detector("CSPDarknet53-PANet-SPP", 512, CFG.format("csdarknet53-panet-spp"),
-              _with(cspdarknet53(), _head("panet", spp=True)), group=YOLO),
+              _with(cspdarknet53(), _head("panet", spp=True)), group=YOLO,
+              also=("CSPDarknet53-PANet-SPP (optimal)",)),
     _detector("CSPResNet50-PANet-SPP", 512, CFG.format("csresnet50-panet-spp"),
               _with(cspresnet(grouped=False), _head("panet", spp=True)), group=YOLO),
     _detector("CSPResNeXt50-YOLO-SPP", 416, "CrossStagePartialNetworks, in progress/csresnext50-yolo-spp.cfg",
