@@ -91,3 +91,29 @@ def test_the_readme_has_every_option(module):
     assert options
     for option in options:
         assert re.search(rf"`{module}[^|]*{option}`|`{option}`", readme), option
+
+
+@pytest.mark.parametrize("arguments", [["space.zoo"], ["space.zoo", "--json"], ["space.draw", "PeleeNet"]])
+def test_an_output_that_cannot_be_written_is_no_traceback(arguments):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: the output cannot be written: No space left on device\n"
+    reader = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    reader.stdout.close()
+    assert reader.stderr.read() == b""
+    assert reader.wait() in (0, 1)
+
+
+def test_an_exported_file_keeps_what_the_network_is_built_for(tmp_path, capsys):
+    path = tmp_path / "d.json"
+    assert main(["CSPPeleeNet-PRN", "-o", str(path)]) == 0
+    assert cost(graph_of(str(path))) == get("CSPPeleeNet-PRN").cost()
+    data = json.loads(path.read_text())
+    path.write_text(json.dumps({**data, "num_anchors": 0}))
+    assert main([str(path), "-o", str(tmp_path / "x.py")]) == 2
+    assert "num_anchors is 0" in capsys.readouterr().err
+    folder = tmp_path / "folder.json"
+    folder.mkdir()
+    assert main([str(folder), "-o", str(tmp_path / "x.py")]) == 2
+    assert "not a file" in capsys.readouterr().err
