@@ -26,7 +26,6 @@ import numpy as np
 from space.architecture import (
     BLOCK_AXES,
     BLOCK_OPTIONS,
-    SPLITS,
     Architecture,
     ArchitectureError,
     Head,
@@ -35,63 +34,31 @@ from space.architecture import (
     canonical_stage,
     widest_cross,
 )
+from space.axes import (
+    HEAD_AXES,
+    NETWORK_AXES,
+    OPTIONAL,
+    STAGE_AXES,
+    Axis,
+    SpaceError,
+    problem,
+    read_axes,
+    round_channels,
+)
 from space.blocks import BLOCKS
-from space.heads import ATTENTIONS, NECKS, canonical_head
-from space.ops import ACTIVATIONS
+from space.heads import canonical_head
 from space.registry import unknown
-from space.stages import FUSIONS
-from space.stems import STEMS, canonical_stem
+from space.stems import canonical_stem
 
 Genome = dict[str, Any]
 """Choice by gene name, for example `{"block": "res", "stage2.width": 96, …}`."""
 
-STAGE_AXES = ("block", "fusion", "partial_ratio", "split", "depth", "width", "bottleneck_ratio", "growth_rate",
-              "cardinality", "elastic", "squeeze")  # fmt: skip
-NETWORK_AXES = ("num_stages", "stem", "stem_width", "activation")
-HEAD_AXES = ("head_fusion", "head_width", "maxout", "attention", "spp")
-OPTIONAL: dict[str, Any] = {"elastic": False, "squeeze": 0.0, "stem": "double", "attention": "none", "spp": False}
-"""Axes that a space may leave out, and what they are then."""
-AXES = STAGE_AXES + NETWORK_AXES + HEAD_AXES
-MAX_STAGES = 5
 CONV_POOL = {"kernel": 7, "pool": 3}
 """The `conv_pool` stem that a space proposes: ResNet's."""
 TWO_WAY = ("dense_two_way", "dense_sparse")
 """Blocks whose growth rate is shared by two ways."""
 QUARTERS = 4
 """Parts into which a res2 block cuts its main path."""
-
-
-class SpaceError(ValueError):
-    """A design space that is declared wrong; the message names the key and what is allowed."""
-
-
-def round_channels(channels: float, multiple: int) -> int:
-    """The nearest positive multiple; halves go up."""
-    return max(multiple, math.floor(channels / multiple + 0.5) * multiple)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Axis:
-    """One dimension of the space.
-
-    `choices` holds one tuple for each stage when `per_stage`, else exactly one. `block` restricts the axis to
-    stages of one block, so that dense and residual blocks can have ratios of their own.
-    """
-
-    name: str
-    choices: tuple[tuple[Any, ...], ...]
-    per_stage: bool = False
-    block: str | None = None
-
-    def genes(self, stages: int) -> list[tuple[str, tuple[Any, ...]]]:
-        """Names and choices of this axis' genes; `stage2.width`, or `width` when stages share it."""
-        suffix = f".{self.block}" if self.block else ""
-        if not self.per_stage:
-            return [(f"{self.name}{suffix}", self.choices[0])]
-        return [
-            (f"stage{index + 1}.{self.name}{suffix}", self.choices[min(index, len(self.choices) - 1)])
-            for index in range(stages)
-        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +95,7 @@ class DesignSpace:
                     raise SpaceError(f"{spot} {unknown('axis', name, list(allowed))}")
                 if any(axis.name == name for axis in axes):
                     raise SpaceError(f"{spot} axis '{name}' is declared as shared and per stage; keep one")
-                axes.extend(_axes(name, choices, section == "per_stage", spot))
+                axes.extend(read_axes(name, choices, section == "per_stage", spot))
         space = DesignSpace(axes=tuple(axes), head=head, **{key: data[key] for key in scalars if key in data})
         space._validate(where)
         return space
@@ -146,9 +113,9 @@ class DesignSpace:
         for axis in self.axes:
             for choices in axis.choices:
                 for value in choices:
-                    problem = _problem(axis.name, value)
-                    if problem:
-                        raise SpaceError(f"{where} axis '{axis.name}': {problem}")
+                    wrong = problem(axis.name, value)
+                    if wrong:
+                        raise SpaceError(f"{where} axis '{axis.name}': {wrong}")
         if self.stem_stride not in (2, 4):
             raise SpaceError(f"{where} stem_stride {self.stem_stride!r} is not 2 or 4")
         fixed = [name for name in self._choices("stem") if name != "double"]
@@ -391,56 +358,3 @@ def _union_size(boxes: tuple[tuple[frozenset[Stage], ...], ...], above: int) -> 
         count * _union_size(tuple({boxes[index][1:] for index in inside}), needed)
         for (inside, needed), count in groups.items()
     )
-
-
-def _axes(name: str, choices: Any, per_stage: bool, spot: str) -> list[Axis]:
-    if isinstance(choices, Mapping):
-        for block in choices:
-            if block not in BLOCKS:
-                raise SpaceError(f"{spot} axis '{name}': {unknown('block', block, BLOCKS.names())}")
-        return [_axis(name, value, per_stage, spot, block) for block, value in choices.items()]
-    return [_axis(name, choices, per_stage, spot, None)]
-
-
-def _axis(name: str, choices: Any, per_stage: bool, spot: str, block: str | None) -> Axis:
-    if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices:
-        raise SpaceError(f"{spot} axis '{name}' needs a list of choices, not {choices!r}")
-    nested = [isinstance(choice, Sequence) and not isinstance(choice, str) for choice in choices]
-    if any(nested):
-        if not per_stage or not all(nested) or not all(choices):
-            raise SpaceError(f"{spot} axis '{name}': lists of lists are for [space.per_stage], one a stage")
-        rows = tuple(tuple(dict.fromkeys(row)) for row in choices)
-    else:
-        rows = (tuple(dict.fromkeys(choices)),)
-    return Axis(name=name, choices=rows, per_stage=per_stage, block=block)
-
-
-def _problem(axis: str, value: Any) -> str | None:
-    """Why `value` cannot be a choice of `axis`, or None."""
-    named = {
-        "block": BLOCKS.names,
-        "fusion": FUSIONS.names,
-        "split": lambda: [split for split in SPLITS if split != "early"],
-        "stem": lambda: [kind for kind in STEMS if kind != "single"],
-        "attention": lambda: ["none", *ATTENTIONS],
-        "activation": lambda: list(ACTIVATIONS),
-        "head_fusion": NECKS.names,
-    }
-    if axis in ("elastic", "spp"):
-        return None if isinstance(value, bool) else f"{value!r} is not true or false"
-    if axis in named:
-        allowed = named[axis]()
-        return None if value in allowed else unknown(axis, value, allowed)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"{value!r} is not a number"
-    if axis == "partial_ratio":
-        return None if 0 <= value < 1 else f"{value} is not in [0, 1): it is the share that bypasses the blocks"
-    if axis == "squeeze":
-        return None if 0 <= value <= 1 else f"{value} is not in [0, 1]: it is inner over outer width, 0 for none"
-    if axis == "bottleneck_ratio":
-        return None if 0 < value <= 8 else f"{value} is not in (0, 8]"
-    limits = {"depth": (1, 64), "num_stages": (1, MAX_STAGES), "maxout": (1, 16), "cardinality": (1, 256)}
-    low, high = limits.get(axis, (1, 8192))
-    if not isinstance(value, int) or not low <= value <= high:
-        return f"{value!r} is not a whole number from {low} to {high}"
-    return None

@@ -8,8 +8,9 @@ from statistics import median_low, mode
 from typing import Any
 
 from space.architecture import Architecture, Stage, default_down
+from space.axes import SpaceError
 from space.blocks import BLOCKS
-from space.design import DesignSpace, Genome, SpaceError
+from space.design import DesignSpace, Genome
 from space.lower import SAME_RESOLUTION
 
 FAMILIES = (

@@ -141,7 +141,8 @@ def _print_all(out: Console, chosen: list[Entry], size: tuple[int, int] | None) 
         "Params and BFLOPs are counted as the published row counts them: kernels alone and darknet's operations; but\n"
         "trainable parameters and normalisation for DenseNets, floats of the weights file for PRN and tiny params,\n"
         "and 2 x GMACs for timm's and mmpretrain's. ~ approximate: the authors' file was never published, or is not\n"
-        "exactly this network; the reason and every published row are shown by `python -m space.zoo NAME`.",
+        "exactly this network; the reason and every published row are shown by `python -m space.zoo NAME`.\n"
+        "Published figures have two or three digits: 2.51 M stands for 2.505 to 2.515.",
         style="dim",
     )
 

@@ -83,7 +83,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     *(
         _detector(name, 320, "CSPNet Tables 4 and 5", _with(reference(two_way=two_way, light=light), head),
-                  group="Tables 4 and 5, detectors for devices", approximate=f"{REFERENCE}; {UNPUBLISHED}")
+                  group="Tables 4 and 5, detectors for devices",
+                  approximate=REFERENCE if head.fusion == "prn" else f"{REFERENCE}; {UNPUBLISHED}")
         for name, two_way, light, head in (
             ("CSPDenseNetb Reference-PRN", False, True, _head("prn", levels=2)),
             ("CSPPeleeNet Reference-PRN-3l", True, False, _head("prn")),

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from space.architecture import Architecture, ArchitectureError
+from space.axes import SpaceError, round_channels
 from space.cost import cost
-from space.design import DesignSpace, SpaceError, round_channels
+from space.design import DesignSpace
 from space.lower import lower
 from tests.strategies import SPACE, STUDY, genomes
 

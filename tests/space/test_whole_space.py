@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from evaluator.backends.onnxruntime import session
 from search.study import load
 from space.architecture import ArchitectureError
+from space.axes import SpaceError
 from space.blocks import BLOCKS
 from space.cost import cost
-from space.design import DesignSpace, SpaceError
+from space.design import DesignSpace
 from space.heads import ATTENTIONS, NECKS
 from space.lower import lower
 from space.module import Network, initialise
