@@ -21,7 +21,7 @@ from space.cost import BYTES
 from space.design import DesignSpace, Genome
 from space.nearest import nearest
 from space.registry import unknown
-from space.source import architecture_of
+from space.source import start_of
 
 SAMPLERS = ("nsga2", "nsga3", "tpe", "random", "grid")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
@@ -111,7 +111,12 @@ class Study:
 
     def starting_points(self) -> list[tuple[str, Genome, list[str]]]:
         """Each network of `start` with the genome nearest to it and what had to change (`space.nearest`)."""
-        return [(network, *nearest(self.space, architecture_of(network))) for network in self.start]
+        found = []
+        for network in self.start:
+            architecture, kin = start_of(network)
+            genome, changes = nearest(self.space, architecture)
+            found.append((network, genome, [*([f"{kin} in its place"] if kin else []), *changes]))
+        return found
 
     @property
     def score(self) -> Objective:
@@ -133,7 +138,7 @@ class Study:
             "recipe": self.recipe,
             "seed": self.seed,
             # Left out where there is none, so that studies of earlier versions go on.
-            **({"start": [architecture_of(network).id for network in self.start]} if self.start else {}),
+            **({"start": [start_of(network)[0].id for network in self.start]} if self.start else {}),
         }
 
 

@@ -110,6 +110,17 @@ def _file(path: Path) -> _File:
     return _File(architecture, (built["height"], built["width"]), built["num_classes"], built["num_anchors"])
 
 
+def start_of(network: str) -> tuple[Architecture, str | None]:
+    """What a search starts from for `network`: its architecture, or its nearest kin's and the kin's name."""
+    if Path(network).suffix.lower() not in FILES:
+        from space.zoo import get
+
+        entry = get(network)
+        if entry.kin is not None:
+            return architecture_of(entry.kin), entry.kin
+    return architecture_of(network), None
+
+
 def _text(path: Path) -> str:
     """The file's text; no device and nothing enormous is read."""
     found = path.stat()

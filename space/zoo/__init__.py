@@ -47,6 +47,8 @@ class Entry:
     """Names of the published rows about this network, where they are not its own."""
     group: str = "ImageNet classifiers"
     approximate: str | None = None
+    kin: str | None = None
+    """For a network outside the family: the one inside that a search starts from in its place."""
 
     def graph(self, height: int | None = None, width: int | None = None, *, num_classes: int | None = None) -> Graph:
         """The network's graph, at its published resolution and for its own classes unless others are given.

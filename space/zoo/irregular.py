@@ -177,14 +177,16 @@ def _harmonic(g: Builder, x: Ref, depth: int, growth_rate: int) -> Ref:
 
 
 ENTRIES: tuple[Entry, ...] = (
-    Entry(name="CSPMobileNetV2", resolution=224, source=CFG.format("csmobilenet-v2"), build=cspmobilenet_v2),
-    Entry(name="EfficientNet-B0", resolution=224, source=CFG.format("enetb0"), build=efficientnet_b0,
+    Entry(name="CSPMobileNetV2", resolution=224, source=CFG.format("csmobilenet-v2"), kin="MobileNetV2",
+          build=cspmobilenet_v2),
+    Entry(name="EfficientNet-B0", resolution=224, source=CFG.format("enetb0"), kin="MobileNetV2", build=efficientnet_b0,
           aliases=("enetb0",)),
     Entry(name="Res2NeXt-50", resolution=224, source="timm 1.0.31, models/res2net.py; CSPNet Table 3",
-          build=res2next50,
+          kin="Res2NetLite-72", build=res2next50,
           approximate="timm's network of that name; the paper quotes 24.27 M parameters, 0.4 M less, and no public "
                       "structure with that count was found."),
-    Entry(name="HarDNet-138s", resolution=224, source="PingoLH/Pytorch-HarDNet; CSPNet Table 3", build=hardnet138s,
+    Entry(name="HarDNet-138s", resolution=224, source="PingoLH/Pytorch-HarDNet; CSPNet Table 3",
+          kin="DenseNet-121", build=hardnet138s,
           approximate="The public code has the block's rule, HarDNet-68 and HarDNet-85, but not this network; assumed "
                       "are one block of 8 and six of 16 layers with bottlenecks, which is 138 layers, and HarDNet-85's "
                       "widths, the last growth rate repeated, and nothing we found settles it."),

@@ -20,7 +20,7 @@ from search.samplers import derive
 from search.store import Store
 from search.study import Limit, StudyError, load
 from space.design import DesignSpace
-from space.zoo import get
+from space.zoo import entries, get
 from tests.simulator import Silent, SimulatedEngine, simulated_latency
 from tests.space.test_design import SMALL
 
@@ -306,12 +306,21 @@ def test_a_start_is_proposed_first_and_the_search_goes_on_from_it(store, sampler
 def test_a_start_that_cannot_be_is_refused_before_anything_runs():
     with pytest.raises(StudyError, match="did you mean CSPPeleeNet"):
         load(start=["CSPPeleNet"])
-    with pytest.raises(StudyError, match="a graph of its own"):
-        load(start=["CSPMobileNetV2"])
+    with pytest.raises(StudyError, match="a darknet file is a graph"):
+        load(start=["net.cfg"])
     with pytest.raises(StudyError, match="leave out 'start'"):
         load(start=["PeleeNet"], sampler="grid")
     assert "start" not in load().identity()
     assert load(start=["PeleeNet"]).identity()["start"] == [get("PeleeNet").architecture.id]
+
+
+def test_every_network_of_the_zoo_can_start_a_search():
+    study = load(start=list(entries()))
+    points = study.starting_points()
+    assert all(study.space.valid(genome) for _, genome, _ in points)
+    assert {network for network, _, changes in points if any("in its place" in change for change in changes)} == {
+        entry.name for entry in entries().values() if entry.architecture is None
+    }
 
 
 def test_a_start_that_was_not_proposed_yet_comes_after_an_interruption(store):

@@ -195,8 +195,10 @@ def test_the_largest_layers_of_figure_7():
     assert efm == pytest.approx(0.19936, abs=5e-6)
     assert 1 - efm / transition == pytest.approx(0.4375, abs=1e-4)
     assert 1 - efm / yolo == pytest.approx(0.80, abs=1e-4)
-    stated = {claim.name: claim for claim in claims()}
-    assert len(stated) >= 5
+    stated = {claim.name: claim.value for claim in claims()}
+    assert transition == pytest.approx(stated["largest layer, PeleeNet-PRN"], abs=5e-5)
+    assert yolo == pytest.approx(stated["largest layer, PeleeNet-YOLO"], abs=5e-5)
+    assert efm == pytest.approx(stated["largest layer, CSPPeleeNet-EFM"], abs=5e-5)
 
 
 def test_the_cio_of_figure_8():
