@@ -32,11 +32,15 @@ def evaluate(job: Job) -> Evaluation:
         )
     network = Network(lower(job.architecture, task.size, task.size, num_classes=task.num_classes))
     try:
-        result = train(network, task, recipe, image_visits=visits, seed=job.seed)
+        result = train(network, task, recipe, image_visits=visits, seed=job.seed, resume=job.resume,
+                       keep=job.keep)  # fmt: skip
     except LossNotFinite as error:
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         return Evaluation(state="failed", reason=str(error), seconds=seconds, cpu_seconds=cpu_seconds)
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    # What the seconds paid for: those of a continued training leave out what came before.
+    went: dict[str, object] = {"from_image_visits": result.continued_from} if result.continued_from else {}
+    went |= {"note": result.note} if result.note else {}
     values = {**result.metrics, "train_seconds": seconds, "train_cpu_seconds": cpu_seconds}
     return Evaluation(
         state="complete",
@@ -45,7 +49,7 @@ def evaluate(job: Job) -> Evaluation:
                 metric=name, value=value, unit=metric(name).unit,
                 reason="no object of this kind in the validation set" if value is None else None,
                 task=job.task, recipe=recipe.id(task), rung=job.fidelity.rung, image_visits=visits,
-                seed=job.seed, environment=environment(),
+                seed=job.seed, environment=environment(), detail=went if name.endswith("_seconds") else {},
             )
             for name, value in values.items()
         ],

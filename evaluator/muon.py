@@ -27,7 +27,8 @@ class Muon:
 
     def __init__(self, weights: Iterable[nn.Parameter], momentum: float) -> None:
         self._weights, self._momentum = list(weights), momentum
-        self._average = [torch.zeros_like(weight) for weight in self._weights]
+        self.average = [torch.zeros_like(weight) for weight in self._weights]
+        """The momentum of each weight: all that a training must keep to go on."""
         self._alike: dict[tuple[int, int], list[int]] = defaultdict(list)
         for index, weight in enumerate(self._weights):
             self._alike[len(weight), weight[0].numel()].append(index)
@@ -39,8 +40,8 @@ class Muon:
             return
         gradients = [weight.grad for weight in self._weights if weight.grad is not None]
         assert len(gradients) == len(self._weights), "a weight has no gradient"
-        torch._foreach_lerp_(self._average, gradients, 1 - self._momentum)
-        ahead = torch._foreach_lerp(gradients, self._average, self._momentum)  # Nesterov
+        torch._foreach_lerp_(self.average, gradients, 1 - self._momentum)
+        ahead = torch._foreach_lerp(gradients, self.average, self._momentum)  # Nesterov
         for (rows, columns), members in self._alike.items():
             matrices = torch.stack([ahead[index].reshape(rows, columns) for index in members])
             scale = rate * max(1.0, rows / columns) ** 0.5

@@ -24,8 +24,10 @@ class Recipe:
     momentum: float = 0.9
     """First coefficient of AdamW."""
     second_momentum: float = 0.99
-    warm_up: float = 0.2
-    """Share of the steps in which the rates of the one-cycle schedule rise."""
+    warm_up: float = 600
+    """Image visits in which the rates rise; a number, not a share, so that trainings of all lengths begin alike."""
+    cool_down: float = 0.5
+    """Last share of the training, in which the rates fall to zero; what comes before it is the trunk."""
     clip_norm: float = 10.0
     average: float = 0.9
     """Decay per step of the moving average of the weights that is evaluated; 0 evaluates the last weights."""

@@ -120,13 +120,19 @@ class Fidelity:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One training to be done by a worker. `recipe` overrides fields of the task's default recipe."""
+    """One training to be done by a worker. `recipe` overrides fields of the task's default recipe.
+
+    `resume` and `keep` are paths of state files (`evaluator.state`): where to go on from, if the file is there
+    and fits, and where to leave the state for a longer training. They change what a job costs, not what it gives.
+    """
 
     architecture: Architecture
     task: str
     fidelity: Fidelity
     seed: int
     recipe: dict[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+    keep: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

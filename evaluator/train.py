@@ -1,9 +1,13 @@
 """The one training loop: a fresh network in, its measured quality out.
 
 uint8 images augmented as tensors in the batch, channels_last, Muon for convolutions and fused AdamW for the
-rest, one-cycle schedule, a moving average of the weights, evaluation with folded normalisation. Everything
-random derives from one seed: the same network, recipe, length and seed give the same numbers on the same
-machine and thread count.
+rest, a moving average of the weights, evaluation with folded normalisation. Everything random derives from one
+seed: the same network, recipe, length and seed give the same numbers on the same machine and thread count.
+
+The learning rate warms up, stays, and falls over the last share of the training (WSD; Hu et al. 2024, MiniCPM;
+Hägele et al. 2024). Up to that fall, the trunk, trainings of all lengths are one: a longer one goes on from the
+state that a shorter one left at the end of its trunk, and gives what it would have given from the start, bit for
+bit. Nothing of the trunk may therefore depend on the length.
 
 Measured 2026-11 on one core of a busy 2-core x86 machine, torch 2.13.0, 4,000 image visits of `scenes`: seven
 architectures of the default space from 5 to 35 M MACs had AP 0.11 to 0.52 at 10 to 20 processor seconds
@@ -17,16 +21,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluator import detection
+from evaluator import detection, state
 from evaluator.average_precision import average_precision
 from evaluator.muon import Muon
 from evaluator.recipe import Recipe
+from evaluator.record import digest, environment
 from evaluator.tasks import Split, Task
 from space.module import Network, fold, initialise
 
@@ -45,11 +51,19 @@ class Result:
     metrics: dict[str, float | None]
     """The task's metrics and `val_loss`; None where the metric is not defined."""
     curve: list[dict[str, float]] = field(default_factory=list)
+    """Of the whole training, also where this run did the end of it only."""
+    continued_from: int = 0
+    """Image visits that a kept state spared this run."""
+    note: str | None = None
+    """What the user should know of this run: that its state could not be kept."""
 
 
-def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, seed: int) -> Result:
+def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, seed: int,
+          resume: Path | str | None = None, keep: Path | str | None = None) -> Result:  # fmt: skip
     """Train `network` from a fresh start for `image_visits` images and evaluate it on the validation set.
 
+    `resume` and `keep` name state files: go on from the one, if it is there and belongs to this training, and
+    leave the state at the end of the trunk in the other. The numbers are the same with and without.
     Raises LossNotFinite.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -64,12 +78,36 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     convolutions, others = _parameters(network)
     muon = Muon(convolutions, recipe.muon_momentum)
     adamw = torch.optim.AdamW(others, betas=(recipe.momentum, recipe.second_momentum), weight_decay=0.0, fused=True)
-    state = [value for value in network.state_dict().values() if value.is_floating_point()]
-    averaged = [value.clone() for value in state]
-    curve: list[dict[str, float]] = []
-    recent: list[Tensor] = []
-    for step, rows in enumerate(_batches(len(images_NHWC), recipe.batch, steps, generator)):
-        cycle = one_cycle((step + 0.5) / steps, recipe.warm_up)
+    weights = [value for value in network.state_dict().values() if value.is_floating_point()]
+    averaged = [value.clone() for value in weights]
+    order = Order(len(images_NHWC), recipe.batch, generator)
+    losses: list[Tensor] = []
+    trunk = trunk_steps(steps, recipe)
+    group = math.ceil(steps / CURVE_POINTS)
+    result = Result(metrics={})
+
+    key = _key(network, task, recipe, seed, device)
+    kept = state.load(resume, key) if resume is not None else None
+    if kept is not None and len(kept["losses"]) <= trunk:
+        network.load_state_dict(kept["network"])
+        torch._foreach_copy_(averaged, kept["averaged"])
+        torch._foreach_copy_(muon.average, kept["muon"])
+        adamw.load_state_dict(kept["adamw"])
+        generator.set_state(kept["generator"])
+        order.rest = kept["order"]
+        losses = list(kept["losses"].to(device))
+        result.continued_from = len(losses) * recipe.batch
+
+    for step in range(len(losses), steps):
+        if step == trunk and keep is not None:
+            _check(losses, recipe)
+            result.note = state.save(keep, key, {
+                "network": network.state_dict(), "averaged": averaged, "muon": muon.average,
+                "adamw": adamw.state_dict(), "generator": generator.get_state(), "order": order.rest.clone(),
+                "losses": torch.stack(losses) if losses else torch.empty(0),
+            })  # fmt: skip
+        share = rate(step, steps, recipe)
+        rows = order.next()
         x_BHWC, y = augment(images_NHWC[rows], targets[rows], recipe, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             outputs = network(to_input(x_BHWC, device))
@@ -77,30 +115,52 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm, foreach=True)
-        adamw.param_groups[0]["lr"] = recipe.learning_rate * cycle
+        adamw.param_groups[0]["lr"] = recipe.learning_rate * share
         adamw.step()
-        muon.step(recipe.muon_rate * cycle)
-        torch._foreach_lerp_(averaged, state, 1 - recipe.average)
-        recent.append(loss.detach())
-        if len(recent) >= steps / CURVE_POINTS or step == steps - 1:
-            visits = (step + 1) * recipe.batch
-            mean = float(torch.stack(recent).mean())
-            if not math.isfinite(mean):
-                raise LossNotFinite(f"loss is not finite at image visit {visits}")
-            curve.append({"image_visits": visits, "loss": mean, "learning_rate": recipe.learning_rate * cycle})
-            recent.clear()
+        muon.step(recipe.muon_rate * share)
+        torch._foreach_lerp_(averaged, weights, 1 - recipe.average)
+        losses.append(loss.detach())
+        if len(losses) % group == 0 or len(losses) == steps:
+            _check(losses[-group:], recipe, first=len(losses) - len(losses[-group:]))
 
-    torch._foreach_copy_(state, averaged)
-    metrics = judge.evaluate(fold(network), task.load("val"))
-    curve[-1] |= {name: value for name, value in metrics.items() if value is not None}
-    return Result(metrics=metrics, curve=curve)
+    torch._foreach_copy_(weights, averaged)
+    result.metrics = judge.evaluate(fold(network), task.load("val"))
+    for first in range(0, steps, group):
+        last = min(first + group, steps)
+        mean = float(torch.stack(losses[first:last]).mean())
+        speed = recipe.learning_rate * rate(last - 1, steps, recipe)
+        result.curve.append({"image_visits": last * recipe.batch, "loss": mean, "learning_rate": speed})
+    result.curve[-1] |= {name: value for name, value in result.metrics.items() if value is not None}
+    return result
 
 
-def one_cycle(done: float, warm_up: float) -> float:
-    """Share of the peak learning rate after `done` of the training: up in a line, down in a half cosine."""
-    if done < warm_up:
-        return done / warm_up
-    return 0.5 + 0.5 * math.cos(math.pi * (done - warm_up) / (1 - warm_up))
+def trunk_steps(steps: int, recipe: Recipe) -> int:
+    """Steps of a training of `steps` before its rates begin to fall; a longer training has no fewer."""
+    return min(steps - 1, max(0, int((1 - recipe.cool_down) * steps)))
+
+
+def rate(step: int, steps: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate in step `step` (from 0) of `steps`: up in a line, level, down in a line.
+
+    Before the end of the trunk it does not depend on `steps`.
+    """
+    done, trunk = step + 0.5, trunk_steps(steps, recipe)
+    rise = min(1.0, done * recipe.batch / recipe.warm_up) if recipe.warm_up else 1.0
+    return rise if step < trunk else rise * (steps - done) / (steps - trunk)
+
+
+def _check(losses: list[Tensor], recipe: Recipe, first: int = 0) -> None:
+    """Raise LossNotFinite for the first of `losses`, of the steps from `first` on, that is not finite."""
+    finite = torch.stack(losses).isfinite() if losses else torch.ones(0, dtype=torch.bool)
+    if not finite.all():
+        step = first + int((~finite).nonzero()[0]) + 1
+        raise LossNotFinite(f"loss is not finite at image visit {step * recipe.batch}")
+
+
+def _key(network: Network, task: Task, recipe: Recipe, seed: int, device: torch.device) -> str:
+    """What a trunk's numbers depend on to the last bit: a state of anything else does not fit."""
+    parts = [repr(network.graph), recipe.id(task), seed, torch.get_num_threads(), device.type, environment().id]
+    return digest(parts)
 
 
 def to_input(images_BHWC: Tensor, device: torch.device) -> Tensor:
@@ -147,14 +207,19 @@ def corners(targets_BG5: Tensor, size: int, zoom: Tensor | float = 1.0, shift: T
     return torch.cat([torch.where(gone[..., None], -1.0, label), seen], -1)
 
 
-def _batches(number: int, batch: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+class Order:
     """Rows of each step: a new random order whenever all images have been seen."""
-    order = torch.empty(0, dtype=torch.int64)
-    for _ in range(steps):
-        while len(order) < batch:
-            order = torch.cat([order, torch.randperm(number, generator=generator)])
-        yield order[:batch]
-        order = order[batch:]
+
+    def __init__(self, number: int, batch: int, generator: torch.Generator) -> None:
+        self._number, self._batch, self._generator = number, batch, generator
+        self.rest = torch.empty(0, dtype=torch.int64)
+        """Rows that were drawn already and come next."""
+
+    def next(self) -> Tensor:
+        while len(self.rest) < self._batch:
+            self.rest = torch.cat([self.rest, torch.randperm(self._number, generator=self._generator)])
+        rows, self.rest = self.rest[: self._batch], self.rest[self._batch :]
+        return rows
 
 
 def _parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

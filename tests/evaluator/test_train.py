@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from evaluator import detection
 from evaluator.detection import assign, decode, detect, flatten, giou, grid, iou, start
@@ -19,7 +21,7 @@ from evaluator.muon import Muon, orthogonal
 from evaluator.recipe import Recipe, recipe_for
 from evaluator.record import Evaluation, Fidelity, Job
 from evaluator.tasks import TASKS, Split
-from evaluator.train import augment, corners, one_cycle, train
+from evaluator.train import augment, corners, rate, train, trunk_steps
 from space.architecture import Architecture, Head, Stage, Stem
 from space.lower import lower
 from space.module import Network, initialise
@@ -288,12 +290,24 @@ def test_an_object_mostly_out_of_the_picture_is_dropped() -> None:
     assert moved[0, :, 0].tolist() == [-1, 3]
 
 
-def test_one_cycle_rises_to_its_peak_and_ends_near_zero() -> None:
-    rates = [one_cycle(done / 100, 0.2) for done in range(101)]
-    assert max(rates) == rates[20] == 1
+def test_rates_rise_stay_and_fall_and_the_trunk_does_not_know_the_length() -> None:
+    recipe = replace(Recipe(), batch=10, warm_up=200, cool_down=0.4)
+    rates = [rate(step, 100, recipe) for step in range(100)]
     assert rates[:20] == sorted(rates[:20])
-    assert rates[20:] == sorted(rates[20:], reverse=True)
-    assert rates[0] == rates[-1] == 0
+    assert rates[0] == pytest.approx(0.5 / 20)
+    assert rates[20:60] == [1.0] * 40
+    assert rates[60:] == sorted(rates[60:], reverse=True)
+    assert rates[-1] == pytest.approx(0.5 / 40)
+    assert [rate(step, 1000, recipe) for step in range(60)] == rates[:60]
+
+
+@given(steps=st.integers(1, 500), more=st.integers(0, 500), cool_down=st.floats(0, 1))
+def test_a_longer_training_has_no_shorter_trunk_and_every_training_ends_with_a_fall(
+    steps: int, more: int, cool_down: float
+) -> None:
+    recipe = replace(Recipe(), cool_down=cool_down)
+    assert 0 <= trunk_steps(steps, recipe) <= trunk_steps(steps + more, recipe)
+    assert trunk_steps(steps, recipe) < steps
 
 
 def test_evaluation_uses_averaged_weights() -> None:
