@@ -104,15 +104,21 @@ def area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0]).clamp(min=0) * (boxes[..., 3] - boxes[..., 1]).clamp(min=0)
 
 
+def _shared(a: Tensor, b: Tensor) -> Tensor:
+    """Area of the intersection."""
+    sides = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    return sides[..., 0] * sides[..., 1]
+
+
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union of boxes with broadcast leading dimensions."""
-    shared = area(torch.cat([torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])], -1))
+    shared = _shared(a, b)
     return shared / (area(a) + area(b) - shared).clamp(min=1e-6)
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """Generalised intersection over union, in (-1, 1]."""
-    shared = area(torch.cat([torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])], -1))
+    shared = _shared(a, b)
     union = (area(a) + area(b) - shared).clamp(min=1e-6)
     hull = area(torch.cat([torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])], -1))
     return shared / union - (hull - union) / hull.clamp(min=1e-6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from evaluator.device import find
 from evaluator.metrics import metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Evaluation, Job, Measurement, environment
@@ -33,7 +34,7 @@ def evaluate(job: Job) -> Evaluation:
     network = Network(lower(job.architecture, task.size, task.size, num_classes=task.num_classes))
     try:
         result = train(network, task, recipe, image_visits=visits, seed=job.seed, resume=job.resume,
-                       keep=job.keep)  # fmt: skip
+                       keep=job.keep, device=job.device)  # fmt: skip
     except LossNotFinite as error:
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         return Evaluation(state="failed", reason=str(error), seconds=seconds, cpu_seconds=cpu_seconds)
@@ -41,6 +42,7 @@ def evaluate(job: Job) -> Evaluation:
     # What the seconds paid for: those of a continued training leave out what came before.
     went: dict[str, object] = {"from_image_visits": result.continued_from} if result.continued_from else {}
     went |= {"note": result.note} if result.note else {}
+    where = find(job.device)
     values = {**result.metrics, "train_seconds": seconds, "train_cpu_seconds": cpu_seconds}
     return Evaluation(
         state="complete",
@@ -49,7 +51,8 @@ def evaluate(job: Job) -> Evaluation:
                 metric=name, value=value, unit=metric(name).unit,
                 reason="no object of this kind in the validation set" if value is None else None,
                 task=job.task, recipe=recipe.id(task), rung=job.fidelity.rung, image_visits=visits,
-                seed=job.seed, environment=environment(), detail=went if name.endswith("_seconds") else {},
+                seed=job.seed, device=where.name, precision=where.precision if where.name else None,
+                environment=environment(), detail=went if name.endswith("_seconds") else {},
             )
             for name, value in values.items()
         ],

@@ -15,7 +15,7 @@ from space.registry import unknown
 class Recipe:
     """Hyperparameters of the training loop; those of detection are ignored by a classifier."""
 
-    batch: int = 16
+    batch: int = 32
     muon_rate: float = 0.4
     """Peak step of convolution weights, see `evaluator.muon`."""
     muon_momentum: float = 0.8

@@ -133,6 +133,8 @@ class Job:
     recipe: dict[str, Any] = field(default_factory=dict)
     resume: str | None = None
     keep: str | None = None
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
 
 
 @dataclass(frozen=True, kw_only=True)

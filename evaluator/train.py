@@ -9,9 +9,7 @@ Hägele et al. 2024). Up to that fall, the trunk, trainings of all lengths are o
 state that a shorter one left at the end of its trunk, and gives what it would have given from the start, bit for
 bit. Nothing of the trunk may therefore depend on the length.
 
-Measured 2026-11 on one core of a busy 2-core x86 machine, torch 2.13.0, 4,000 image visits of `scenes`: seven
-architectures of the default space from 5 to 35 M MACs had AP 0.11 to 0.52 at 10 to 20 processor seconds
-each, validation included.
+What was measured of it stands in `studies/proxy.md`.
 
 Legend: B batch, H W rows and columns, C channels, G object slots.
 """
@@ -30,6 +28,7 @@ from torch.nn import functional as F
 
 from evaluator import detection, state
 from evaluator.average_precision import average_precision
+from evaluator.device import select
 from evaluator.muon import Muon
 from evaluator.recipe import Recipe
 from evaluator.record import digest, environment
@@ -59,20 +58,22 @@ class Result:
 
 
 def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, seed: int,
-          resume: Path | str | None = None, keep: Path | str | None = None) -> Result:  # fmt: skip
+          resume: Path | str | None = None, keep: Path | str | None = None, device: str = "cpu") -> Result:  # fmt: skip
     """Train `network` from a fresh start for `image_visits` images and evaluate it on the validation set.
 
+    `device` is `cpu` or `cuda` (`evaluator.device`). On a card the data lives there too, and convolutions run in
+    bfloat16 where it has it; the same chance is drawn as on a CPU, but sums are not repeatable to the last bit.
     `resume` and `keep` name state files: go on from the one, if it is there and belongs to this training, and
     leave the state at the end of the trunk in the other. The numbers are the same with and without.
     Raises LossNotFinite.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    place, low_precision = select(device)
     generator = torch.Generator().manual_seed(seed)
     initialise(network, seed)
-    network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    judge = _judge(network, task, recipe, device)
+    network.to(device=place, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    judge = _judge(network, task, recipe, place)
     data = task.load("train")
-    images_NHWC, targets = torch.from_numpy(data.images), torch.from_numpy(data.targets)
+    images_NHWC, targets = torch.from_numpy(data.images).to(place), torch.from_numpy(data.targets).to(place)
 
     steps = max(1, round(image_visits / recipe.batch))
     convolutions, others = _parameters(network)
@@ -86,7 +87,7 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     group = math.ceil(steps / CURVE_POINTS)
     result = Result(metrics={})
 
-    key = _key(network, task, recipe, seed, device)
+    key = _key(network, task, recipe, seed, place)
     kept = state.load(resume, key) if resume is not None else None
     if kept is not None and len(kept["losses"]) <= trunk:
         network.load_state_dict(kept["network"])
@@ -95,7 +96,7 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
         adamw.load_state_dict(kept["adamw"])
         generator.set_state(kept["generator"])
         order.rest = kept["order"]
-        losses = list(kept["losses"].to(device))
+        losses = list(kept["losses"].to(place))
         result.continued_from = len(losses) * recipe.batch
 
     for step in range(len(losses), steps):
@@ -107,11 +108,10 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
                 "losses": torch.stack(losses) if losses else torch.empty(0),
             })  # fmt: skip
         share = rate(step, steps, recipe)
-        rows = order.next()
-        x_BHWC, y = augment(images_NHWC[rows], targets[rows], recipe, generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            outputs = network(to_input(x_BHWC, device))
-        loss = judge.loss([output.float() for output in outputs], y.to(device))
+        x_BHWC, y = augment(images_NHWC, targets, order.next().to(place), recipe, generator)
+        with torch.autocast(place.type, torch.bfloat16, enabled=low_precision):
+            outputs = network(to_input(x_BHWC, place))
+        loss = judge.loss([output.float() for output in outputs], y)
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm, foreach=True)
@@ -168,32 +168,32 @@ def to_input(images_BHWC: Tensor, device: torch.device) -> Tensor:
     return images_BHWC.to(device).permute(0, 3, 1, 2).float().sub_(96).mul_(1 / 64)
 
 
-def augment(images_BHWC: Tensor, targets: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Shift, zoom, and change brightness and channel order of each image; boxes follow.
+def augment(images_NHWC: Tensor, targets: Tensor, rows_B: Tensor, recipe: Recipe,
+            generator: torch.Generator) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Images `rows_B`, each shifted, zoomed, and changed in brightness and channel order; boxes follow.
 
-    Boxes (B, G, 5) of class, x, y, width, height come out as class and corners; an object of which less
-    than half remains in the picture is dropped (class -1). Classes (B,) pass unchanged.
+    Boxes (N, G, 5) of class, x, y, width, height come out as class and corners; an object of which less
+    than half remains in the picture is dropped (class -1). Classes (N,) pass unchanged.
     """
-    batch, size = images_BHWC.shape[:2]
+    batch, size, place = len(rows_B), images_NHWC.shape[1], images_NHWC.device
 
     def chance(*shape: int) -> Tensor:
-        return torch.rand(shape, generator=generator) * 2 - 1
+        return (torch.rand(shape, generator=generator) * 2 - 1).to(place)
 
     zoom_B1 = 1 + recipe.zoom * chance(batch, 1)
     shift_B2 = recipe.shift * chance(batch, 2)
-    at_BS = (torch.arange(size) + 0.5 - size / 2) / zoom_B1 + size / 2  # where the pixel is taken from
+    at_BS = (torch.arange(size, device=place) + 0.5 - size / 2) / zoom_B1 + size / 2  # where the pixel is taken from
     columns_BW = (at_BS - shift_B2[:, :1]).floor().long().clamp(0, size - 1)
     rows_BH = (at_BS - shift_B2[:, 1:]).floor().long().clamp(0, size - 1)
-    order_B3 = torch.rand(batch, 3, generator=generator).argsort(1)
-    each_B111 = torch.arange(batch)[:, None, None, None]
-    images_BHWC = images_BHWC[
-        each_B111, rows_BH[:, :, None, None], columns_BW[:, None, :, None], order_B3[:, None, None]
-    ]
+    order_B3 = torch.rand(batch, 3, generator=generator).argsort(1).to(place)
+    # The pixels first, whole, then their channels: half the time of one index over all four axes.
+    images_BHWC = images_NHWC[rows_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]].float()
+    images_BHWC = images_BHWC.gather(3, order_B3[:, None, None, :].expand(-1, size, size, -1))
     gain_B111 = 1 + recipe.gain * chance(batch, 1, 1, 1)
-    images_BHWC = (images_BHWC * gain_B111).clamp_(0, 255)
+    images_BHWC = images_BHWC.mul_(gain_B111).clamp_(0, 255)
     if targets.ndim == 1:
-        return images_BHWC, targets
-    return images_BHWC, corners(targets, size, zoom_B1[:, :, None], shift_B2[:, None])
+        return images_BHWC, targets[rows_B]
+    return images_BHWC, corners(targets[rows_B], size, zoom_B1[:, :, None], shift_B2[:, None])
 
 
 def corners(targets_BG5: Tensor, size: int, zoom: Tensor | float = 1.0, shift: Tensor | float = 0.0) -> Tensor:

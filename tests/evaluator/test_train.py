@@ -275,7 +275,7 @@ def test_boxes_follow_the_pixels_through_augmentation() -> None:
     targets = torch.full((64, 4, 5), -1, dtype=torch.int16)
     targets[:, 0] = torch.tensor([7, 24, 20, 12, 20])
     recipe = replace(Recipe(), shift=8, zoom=0.2, gain=0.2)
-    moved, boxes = augment(images, targets, recipe, torch.Generator().manual_seed(0))
+    moved, boxes = augment(images, targets, torch.arange(64), recipe, torch.Generator().manual_seed(0))
     for image, box in zip(moved, boxes[:, 0]):
         rows, columns = (image[..., 0] > 60).nonzero(as_tuple=True)
         edges = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
