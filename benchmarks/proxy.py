@@ -3,7 +3,7 @@
 Random architectures of a study's space are trained with several seeds at the proxy's length, with other seeds four
 times longer, and once at the lengths between. Every training is in the database before the next one starts, so the
 same command goes on where it stopped. The table (a row a training) and the report are written to `--out`; with
-`--table FILE` the report is made of an earlier table and nothing is trained.
+`--table-file FILE` the report is made of an earlier table and nothing is trained.
 """
 
 from __future__ import annotations
@@ -197,7 +197,8 @@ class Report:
             "Intervals are 95 %, bootstrapped over architectures. The table, a row a training: `proxy.csv`.",
             "",
             f"- Processor time of a proxy training with its evaluation: mean {seconds.mean():.1f} s, "
-            f"median {seconds.median():.1f} s, {(seconds <= 15).mean():.0%} within 15 s, longest {seconds.max():.1f} s.",
+            f"median {seconds.median():.1f} s, {(seconds <= 15).mean():.0%} within 15 s, "
+            f"longest {seconds.max():.1f} s.",
         ]
         if gemm:
             lines.append(
@@ -215,9 +216,10 @@ class Report:
                 lines.append(f"| {score} | {which}, {s.n} | {s.between:.4f} | {s.within:.4f} | {s.ratio:.1f} | "
                              f"{s.low:.1f} to {s.high:.1f} |")  # fmt: skip
         lines += ["", "## Rank agreement with the long training", "",
-                  f"Kendall's tau against the mean AP of {self.visits * LONG:,} image visits. *Better than MACs* is the "
-                  "difference of the two taus on the same architectures.", "",
-                  "| one number | all | better than MACs | 3 stages | 4 stages |", "| --- | --- | --- | --- | --- |"]  # fmt: skip
+                  f"Kendall's tau against the mean AP of {self.visits * LONG:,} image visits. *Better than MACs* is "
+                  "the difference of the two taus on the same architectures.", "",
+                  "| one number | all | better than MACs | 3 stages | 4 stages |",
+                  "| --- | --- | --- | --- | --- |"]  # fmt: skip
         macs = self.costs["macs"].to_numpy(float)
         columns = {f"{score} of one training": self.once(score) for score in SCORES}
         columns |= {name: self.costs[name].to_numpy(float) for name in (*COSTS, *self.zero_cost())}
@@ -235,9 +237,9 @@ class Report:
             lines.append(f"| {visits:,} | {cost:.1f} | {interval(ap)} | {interval(loss)} |")
         best = self.truth >= np.median(self.truth)
         upper = kendall_interval(self.once("ap")[best], self.truth[best])
-        lines += ["", f"Within the better half alone the proxy's tau is {interval(upper)}: the closer the candidates, the "
-                  "less one training tells, and the more a verification is worth.", "", f"![Proxy and long training]({plot})",
-                  ""]  # fmt: skip
+        lines += ["", f"Within the better half alone the proxy's tau is {interval(upper)}: the closer the candidates, "
+                  "the less one training tells, and the more a verification is worth.", "",
+                  f"![Proxy and long training]({plot})", ""]  # fmt: skip
         return "\n".join(lines)
 
     def zero_cost(self) -> list[str]:
@@ -274,7 +276,8 @@ class Report:
 
 @app.default
 def run(*, study: Path = DEFAULT, candidates: int = 48, seeds: int = 3, long_seeds: int = 2, more: int = 0,
-        workers: int | None = None, db: str = "proxy.db", out: Path = Path("."), table_file: Path | None = None) -> None:  # fmt: skip
+        workers: int | None = None, db: str = "proxy.db", out: Path = Path("."),
+        table_file: Path | None = None) -> None:  # fmt: skip
     """Train, tabulate, report.
 
     Parameters

@@ -78,7 +78,7 @@ class Watch:
             self.alive.discard(process)
 
 
-def guarded(function: Callable[..., Any], args: tuple[Any, ...], *, cpu_seconds: float, memory_bytes: int,
+def guarded(function: Callable[..., Any], args: tuple[Any, ...], *, cpu_seconds: float, memory_bytes: int | None,
             threads: int = 1, watch: Watch | None = None) -> Any:  # fmt: skip
     """`function(*args)` in a process of its own; its return value.
 
@@ -131,19 +131,20 @@ def _death(exitcode: int | None, cpu_seconds: float) -> str:
 
 
 def _child(send: Connection, life: Connection, function: Callable[..., Any], args: tuple[Any, ...],
-           cpu_seconds: float, memory_bytes: int, threads: int) -> None:  # fmt: skip
+           cpu_seconds: float, memory_bytes: int | None, threads: int) -> None:  # fmt: skip
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_exit_with_driver, args=(life,), daemon=True).start()
     soft = max(1, int(cpu_seconds))
     resource.setrlimit(resource.RLIMIT_CPU, (soft, soft + 5))
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
+    if memory_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         set_threads(threads)
         message = ("ok", function(*args))
     except MemoryError:
-        message = ("error", f"out of memory (limit {memory_bytes / 2**30:.1f} GiB)")
+        message = ("error", _out_of_memory(memory_bytes))
     except BaseException as error:
         message = ("error", _reason(error, memory_bytes))
     send.send(message)
@@ -157,10 +158,14 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _reason(error: BaseException, memory_bytes: int) -> str:
+def _out_of_memory(memory_bytes: int | None) -> str:
+    return "out of memory" + (f" (limit {memory_bytes / 2**30:.1f} GiB)" if memory_bytes is not None else "")
+
+
+def _reason(error: BaseException, memory_bytes: int | None) -> str:
     text = str(error).strip().splitlines()
     if "can't allocate memory" in str(error):
-        return f"out of memory (limit {memory_bytes / 2**30:.1f} GiB)"
+        return _out_of_memory(memory_bytes)
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "site-packages" not in f.filename]
     place = f" at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}: {text[0] if text else 'no message'}{place}"

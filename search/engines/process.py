@@ -13,7 +13,7 @@ class ProcessEngine:
     """Threads that each wait for one guarded process. Make it in the main thread."""
 
     def __init__(self, workers: int, *, threads: int = 1, cpu_seconds: float = 300.0,
-                 memory_bytes: int = 4 * 2**30) -> None:  # fmt: skip
+                 memory_bytes: int | None = 4 * 2**30) -> None:  # fmt: skip
         self.workers = workers
         self.watch = Watch()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
