@@ -31,7 +31,7 @@ class Digits:
     head_kind: Literal["detector", "classifier"] = "classifier"
     objective = "accuracy"
     area_limits = (0.0, 0.0)
-    recipe: Mapping[str, Any] = MappingProxyType({"batch": 8, "muon_rate": 0.1, "learning_rate": 0.01})
+    recipe: Mapping[str, Any] = MappingProxyType({"batch": 16, "muon_rate": 0.1, "learning_rate": 0.01})
 
     @property
     def folder(self) -> str:
