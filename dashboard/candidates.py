@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 
-STATUS = {"complete": "dominated", "failed": "failed", "refused": "refused", "proposed": "waiting"}
+STATUS = {"complete": "dominated", "stopped": "stopped", "failed": "failed", "refused": "refused",
+          "proposed": "waiting"}  # fmt: skip
 """What a proposal that is not on the front is called."""
 
 
@@ -137,7 +138,7 @@ def best(frame: pd.DataFrame, objectives: Sequence[str], among: Mask) -> int | N
 
 
 def status(frame: pd.DataFrame, highlighted: Mask) -> list[str]:
-    """What each row is called: `on front`, `dominated`, `failed`, `refused` or `waiting`."""
+    """What each row is called: `on front`, `dominated`, `stopped`, `failed`, `refused` or `waiting`."""
     return [
         "on front" if on else STATUS.get(state, "waiting")
         for on, state in zip(highlighted, frame["state"].tolist(), strict=True)

@@ -184,6 +184,8 @@ def _reason(error: Exception) -> str:
 
 
 def progress(study: StudyRow, frame: pd.DataFrame) -> tuple[int, int | None]:
-    """Candidates that are finished (complete or failed) and the budget."""
+    """Candidates that are finished (complete, stopped at a lower rung, or failed) and the budget."""
     budget = study.config.get("budget")
-    return int(frame["state"].isin(["complete", "failed"]).sum()), budget if isinstance(budget, int) else None
+    return int(frame["state"].isin(["complete", "stopped", "failed"]).sum()), budget if isinstance(
+        budget, int
+    ) else None

@@ -109,7 +109,8 @@ def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, sc
     _front_lines(figure, context, picked, view)
     done = inside & np.asarray(frame["state"] == "complete", dtype=bool)
     _candidates(figure, context, done, picked.highlighted, view)
-    for state, symbol, name in (("failed", "x-thin", "failed"), ("refused", "triangle-down-open", "refused"),
+    for state, symbol, name in (("stopped", "triangle-up-open", "stopped early"), ("failed", "x-thin", "failed"),
+                                ("refused", "triangle-down-open", "refused"),
                                 ("proposed", "circle-open-dot", "waiting")):  # fmt: skip
         rows = np.asarray(frame["state"] == state, dtype=bool)
         marker = {"symbol": symbol, "size": 8, "color": theme.warn, "line": {"width": 1.5, "color": theme.warn}}

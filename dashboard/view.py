@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC
 
-SHOWN = ("dominated", "failed", "refused", "waiting")
+SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
 """What beside the front can be shown; the order of the toggles."""
 
 DRAGS = ("zoom", "pan", "select", "lasso")

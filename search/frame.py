@@ -33,14 +33,18 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
     deployment, device = config.get("deployment_id"), config.get("device")
     trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
     deployed: dict[tuple[str, str], Any] = {}
+    reached: dict[str, tuple[int, int | None]] = {}
     for fact in facts:
         key = (fact.architecture_id, fact.metric)
         if fact.metric in TRAINED:
-            if fact.task == task and fact.recipe == recipe and _ours(config, fact):
-                trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
+            rung = _rung(config, fact)
+            if fact.task == task and fact.recipe == recipe and rung is not None:
+                trained.setdefault(key, {}).setdefault(rung, {})[fact.seed] = fact
+                reached[key[0]] = max(reached.get(key[0], (rung, fact.image_visits)), (rung, fact.image_visits))
         # A later attempt that failed hides nothing, nor does another machine's latency.
         elif fact.value is not None and fact.deployment == deployment and fact.device in (None, device or fact.device):
             deployed[key] = fact
+    table["image_visits"] = [reached.get(row.architecture_id, (0, None))[1] for row in rows]
     for metric in METRICS:
         columns: dict[str, list[Any]] = {metric: [], f"{metric}_spread": [], f"{metric}_n": [],
                                          f"{metric}_origin": []}  # fmt: skip
@@ -63,10 +67,12 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
     return pd.DataFrame(table)
 
 
-def _ours(config: dict[str, Any], fact: Any) -> bool:
-    """Whether a training is as long as the study's at that rung; another study may have trained longer."""
+def _rung(config: dict[str, Any], fact: Any) -> int | None:
+    """The study's rung of which a training has the length; None if another study trained it otherwise."""
     visits = config.get("image_visits")
-    return visits is None or (fact.rung < len(visits) and visits[fact.rung] == fact.image_visits)
+    if visits is None:
+        return int(fact.rung or 0)
+    return visits.index(fact.image_visits) if fact.image_visits in visits else None
 
 
 def axes(spec: dict[str, Any] | None) -> dict[str, Any]:

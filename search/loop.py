@@ -6,6 +6,7 @@ was: proposals that have no result yet are taken up again, and no job is ever do
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 import time
@@ -26,7 +27,8 @@ from search.engines import Engine
 from search.engines.guard import CandidateError
 from search.progress import Interrupted, Progress, Summary, Values
 from search.samplers import Sampler, derive, sampler
-from search.schedule import promote
+from search.schedule import expected, promote
+from search.states import States
 from search.store import Proposal, Store, StudyRow
 from search.study import Limit, Study
 from space.architecture import Architecture, ArchitectureError
@@ -51,9 +53,14 @@ class Search:
         self.task = TASKS.get(study.task)
         self.recipe_id = recipe_for(self.task, study.recipe).id(self.task)
         self.summary = Summary(budget=study.budget)
+        self._kept = States(f"{store.key}-{row.id}")
         self._known: dict[str, Values] = {}
         self._states: dict[str, str] = {}
         self._sampler: Sampler = sampler(study)
+        self._scores: dict[str, dict[int, float]] = {}
+        """Of each architecture the score at each rung that it reached."""
+        self._gains: list[list[tuple[float, float]]] = [[] for _ in study.rungs]
+        """For each rung, of those that the sampler has heard of: the score there and at the last rung."""
         self._next_number = 0
         self._generation = 0
         self._members: list[tuple[Proposal, bool]] = []
@@ -83,6 +90,7 @@ class Search:
                 if barren == MOST_BARREN:
                     self.summary.stopped = f"no candidate of the last {MOST_BARREN} generations met the limits"
                     break
+            self._kept.sweep()
         finally:
             self._save_timing()
         return self.summary
@@ -93,6 +101,12 @@ class Search:
         Not one by one: Optuna's NSGA-II counts a generation by its finished trials, and would begin the next
         one, with half the parents, as soon as enough were refused or trained.
         """
+        last = len(self.study.rungs) - 1
+        for p, _ in self._members:
+            scores = self._scores.get(p.architecture.id, {})
+            if last in scores:
+                for rung, score in scores.items():
+                    self._gains[rung].append((score, scores[last]))
         for p, asked_here in self._members:
             finished = Proposal(**{**vars(p), "state": self._states[p.architecture.id]})
             verdict = self._verdict(finished)
@@ -119,6 +133,7 @@ class Search:
         s.latency_seconds = self._earlier.get("latency_seconds", 0.0)
         old = self.store.proposals(self.row.id)
         if not old:
+            self._kept.sweep()
             self._start()
             return None
         values = self._stored_values()
@@ -126,16 +141,18 @@ class Search:
         pending = [p for p in old if p.state == "proposed"]
         self._next_number = len(old)
         self._generation = last if pending else last + 1
-        for p in old:
-            self._known[p.architecture.id] = values.get(p.architecture.id, {})
-            if p.state == "complete":
-                self._known[p.architecture.id].update(self._own_score(p.architecture))
-            self._states[p.architecture.id] = p.state
-            s.refused += p.state == "refused"
-            s.admitted += p.state in ("complete", "failed")
-            s.failed += p.state == "failed"
-            self._members.append((p, False))
-            if not (pending and p.generation == last):
+        self._kept.sweep(pending)
+        for generation, members in itertools.groupby(old, lambda p: p.generation):
+            for p in members:
+                self._known[p.architecture.id] = values.get(p.architecture.id, {})
+                if p.state in ("complete", "stopped", "failed"):
+                    self._known[p.architecture.id].update(self._own_score(p.architecture))
+                self._states[p.architecture.id] = p.state
+                s.refused += p.state == "refused"
+                s.admitted += p.state in ("complete", "stopped", "failed")
+                s.failed += p.state == "failed"
+                self._members.append((p, False))
+            if not (pending and generation == last):
                 self._tell_generation()
         self._update_front()
         self._start()
@@ -232,11 +249,18 @@ class Search:
     def _verdict(self, proposal: Proposal) -> tuple[list[float | None], list[float]]:
         """What the sampler is told of a finished proposal: objectives, and how far each limit is broken.
 
-        A failure is one more violation, so that it takes its place in the generation and has no children.
+        A failure is one more violation, so that it takes its place in the generation and has no children. Scores
+        of different rungs are not comparable: of a candidate that was not promoted the sampler hears the score
+        that it would be expected to have at the last rung, judging by those who got there.
         """
-        found = dict(self._violations(proposal.architecture.id))
+        identity = proposal.architecture.id
+        found = dict(self._violations(identity))
         violations = [found.get(limit, 0.0) for limit in self.study.limits]
-        return self.objectives(proposal.architecture.id), [*violations, float(proposal.state == "failed")]
+        known: dict[str, float | None] = {**self._known[identity]}
+        if proposal.state == "stopped":
+            rung, score = max(self._scores[identity].items())
+            known[self.study.score.metric] = expected(score, self._gains[rung])
+        return self.objectives(identity, known), [*violations, float(proposal.state == "failed")]
 
     def _update_front(self) -> None:
         ids = [i for i, state in self._states.items() if state == "complete"]
@@ -253,12 +277,20 @@ class Search:
         self.summary.hypervolume = pareto.hypervolume(scaled, np.full(values.shape[1], 1.1)) / 1.1 ** values.shape[1]
 
     def _own_score(self, architecture: Architecture) -> Values:
-        """The score of this study's own seed at the highest rung reached; the store may hold other seeds too."""
-        for fidelity in reversed(self.study.rungs):
+        """What the study's own seed gave at the highest rung reached; the store may hold other seeds too."""
+        values: Values = {}
+        for rung, fidelity in enumerate(self.study.rungs):
             evaluation = self.store.evaluation(self._job(architecture, fidelity), self.recipe_id)
-            if evaluation is not None:
-                return {m.metric: m.value for m in evaluation.measurements if m.value is not None}
-        return {}
+            if evaluation is None:
+                break
+            now = {m.metric: m.value for m in evaluation.measurements if m.value is not None}
+            self._note_score(architecture, rung, now)
+            values |= now
+        return values
+
+    def _note_score(self, architecture: Architecture, rung: int, values: Values) -> None:
+        if self.study.score.metric in values:
+            self._scores.setdefault(architecture.id, {})[rung] = values[self.study.score.metric]
 
     def _stored_values(self) -> dict[str, Values]:
         """Metric values of every architecture of the study, read back from the store."""
@@ -286,22 +318,24 @@ class Search:
     def _promote(self, alive: list[Proposal], fidelity: Fidelity) -> list[Proposal]:
         """Those of `alive` that go on to the next rung; the others are closed.
 
-        Members of the generation that an earlier, interrupted run closed compete too, so that a resumed
-        search promotes whom the uninterrupted one would have.
+        Members of the generation that an earlier, interrupted run closed compete too, also those that failed at
+        a higher rung, so that a resumed search promotes whom the uninterrupted one would have.
         """
         waiting = {p.number for p in alive}
         peers, rows = [], []
         for p, _ in self._members:
-            evaluation = self.store.evaluation(self._job(p.architecture, fidelity), self.recipe_id)
-            if evaluation is not None and self._states[p.architecture.id] != "failed":
-                scores = {m.metric: m.value for m in evaluation.measurements}
-                known = {**self._known[p.architecture.id], self.study.score.metric: scores[self.study.score.metric]}
+            score = self._scores.get(p.architecture.id, {}).get(fidelity.rung)
+            if score is None or self._states[p.architecture.id] == "refused":
+                continue
+            known = {**self._known[p.architecture.id], self.study.score.metric: score}
+            values = self.objectives(p.architecture.id, known)
+            if None not in values:
                 peers.append(p)
-                rows.append([np.nan if v is None else v for v in self.objectives(p.architecture.id, known)])
+                rows.append(values)
         promoted = {peers[row].number for row in promote(np.array(rows, float), self.study.keep)} if rows else set()
         for p in alive:
             if p.number not in promoted:
-                self._close(p, "complete")
+                self._close(p, "stopped", f"not promoted after {fidelity.image_visits} image visits")
         return [p for p in alive if p.number in promoted & waiting]
 
     def _close(self, proposal: Proposal, state: str, reason: str | None = None) -> None:
@@ -309,6 +343,7 @@ class Search:
         identity = proposal.architecture.id
         self.store.finish(self.row.id, proposal.number, state, reason)
         self._states[identity] = state
+        self._kept.drop(proposal)
         if state == "refused":
             self.summary.refused += 1
         else:
@@ -388,7 +423,7 @@ class Search:
     def _train(self, batch: list[Proposal], fidelity: Fidelity, *, finish: bool) -> list[Proposal]:
         """Train a batch at one rung; returns those that succeeded. Each result is recorded as it comes."""
         self.progress.phase(f"training {len(batch)} candidates ({fidelity.image_visits} image visits each)")
-        jobs = {p.number: self._job(p.architecture, fidelity) for p in batch}
+        jobs = {p.number: self._job(p.architecture, fidelity, p) for p in batch}
         waiting: dict[Future[Any], Proposal] = {}
         alive: list[Proposal] = []
         queue = iter(batch)
@@ -398,7 +433,7 @@ class Search:
                 while len(waiting) < self.engine.workers and (proposal := next(queue, None)) is not None:
                     stored = self.store.evaluation(jobs[proposal.number], self.recipe_id)
                     if stored is not None:
-                        self._learn(proposal, stored, alive, finish)
+                        self._learn(proposal, fidelity, stored, alive, finish)
                         continue
                     waiting[self.engine.submit(evaluate, jobs[proposal.number])] = proposal
                 if not waiting:
@@ -411,12 +446,15 @@ class Search:
                         evaluation = Evaluation(state="failed", reason=str(error))
                     job = jobs[proposal.number]
                     self.store.record_evaluation(job, self.recipe_id, evaluation, environment())
-                    self._learn(proposal, evaluation, alive, finish)
+                    self._learn(proposal, fidelity, evaluation, alive, finish)
         return alive
 
-    def _learn(self, proposal: Proposal, evaluation: Evaluation, alive: list[Proposal], finish: bool) -> None:
+    def _learn(self, proposal: Proposal, fidelity: Fidelity, evaluation: Evaluation, alive: list[Proposal],
+               finish: bool) -> None:  # fmt: skip
         values = {m.metric: m.value for m in evaluation.measurements if m.value is not None}
         self._known[proposal.architecture.id].update(values)
+        if evaluation.state == "complete":
+            self._note_score(proposal.architecture, fidelity.rung, values)
         score = self.study.score.metric
         if evaluation.state == "failed":
             self._close(proposal, "failed", evaluation.reason)
@@ -427,10 +465,15 @@ class Search:
             if finish:
                 self._close(proposal, "complete")
 
-    def _job(self, architecture: Architecture, fidelity: Fidelity) -> Job:
-        seed = derive(self.study.seed, architecture.id, fidelity.rung, 0)
-        return Job(architecture=architecture, task=self.study.task, fidelity=fidelity, seed=seed,
-                   recipe=self.study.recipe)  # fmt: skip
+    def _job(self, architecture: Architecture, fidelity: Fidelity, proposal: Proposal | None = None) -> Job:
+        """The training of an architecture at a rung; all rungs have one seed, so that one goes on from another.
+
+        With its proposal it says where: also rung 0 may find the state that a killed search left.
+        """
+        path = str(self._kept.path(proposal)) if proposal is not None and len(self.study.rungs) > 1 else None
+        return Job(architecture=architecture, task=self.study.task, fidelity=fidelity, recipe=self.study.recipe,
+                   seed=derive(self.study.seed, architecture.id, 0), resume=path,
+                   keep=path if fidelity != self.study.rungs[-1] else None)  # fmt: skip
 
     def _wait(self, futures: list[Future[Any]]) -> set[Future[Any]]:
         """Those that are done, at least one. Short waits, so that Ctrl-C is heard at once."""

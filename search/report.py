@@ -127,6 +127,10 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
         assert architecture is not None
         table.add_row(line["id"], *(METRICS[name].show(line[name]) for name in names), architecture.words())
     out.print(table)
+    reached = frame["image_visits"].value_counts()
+    if len(study.rungs) > 1:
+        ends = ", ".join(f"{reached.get(f.image_visits, 0)} to {f.image_visits}" for f in study.rungs)
+        out.print(Text(f"trained, in image visits: {ends}; the front is of the last"), soft_wrap=True)
     for text in _closing(study, summary):
         out.print(Text(text), soft_wrap=True)
     out.print(Text(f"next: python -m dashboard{'' if db == 'csp.db' else f' --db {db}'}"), soft_wrap=True)

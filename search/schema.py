@@ -69,7 +69,7 @@ proposals = Table(
     Column("number", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("architecture_id", String(12), ForeignKey("architectures.id"), nullable=False),
-    Column("state", String(20), nullable=False),  # proposed, refused, failed, complete
+    Column("state", String(20), nullable=False),  # proposed, refused, failed, stopped, complete
     Column("reason", Text),
     Column("genes", JSON, nullable=False),
     Column("sampler", JSON, nullable=False),

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy import select
 from sqlalchemy.engine import Connection, Engine
 
-from evaluator.record import Environment, Evaluation, Job, Measurement
+from evaluator.record import Environment, Evaluation, Job, Measurement, digest
 from search import migrations
 from search.database import StoreEmpty, StoreError, check_path, make_engine, url_of
 from search.schema import (
@@ -122,6 +122,13 @@ class Store:
             with self._engine.begin() as connection:
                 # Fails here, before any work, where the disk is read-only.
                 connection.execute(sa.update(studies).where(studies.c.id < 0).values(message=None))
+
+    @property
+    def key(self) -> str:
+        """12 hex digits that tell this database from others, by its place."""
+        url = self._engine.url
+        is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+        return digest(str(Path(str(url.database)).resolve()) if is_file else url.render_as_string(hide_password=True))
 
     def close(self) -> None:
         """Release the database."""
@@ -239,7 +246,7 @@ class Store:
                 )
 
     def finish(self, study_id: int, number: int, state: str, reason: str | None = None) -> None:
-        """Close a proposal as refused, failed or complete."""
+        """Close a proposal as refused, failed, stopped (at a lower rung) or complete."""
         with self._write() as connection:
             connection.execute(
                 proposals.update()
@@ -398,11 +405,12 @@ class Store:
     def frame(self, study_name: str) -> Any:
         """One row a proposal of a study, as a pandas DataFrame ordered by number.
 
-        Columns: number, id, generation, state, reason, created_at, finished_at; the axes of `axes`; and for
-        each metric of `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and
-        `<metric>_origin`. A trained metric is the mean over the seeds of the highest rung reached under the
-        study's task and recipe; a deployment metric is the newest value for the study's deployment. Missing is
-        NaN, also in text columns that have other values. Raises StoreError if there is no such study.
+        Columns: number, id, generation, state, reason, created_at, finished_at; the axes of `axes`;
+        image_visits, the training that the trained metrics are of; and for each metric of
+        `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and `<metric>_origin`. A trained
+        metric is the mean over the seeds of the highest rung reached under the study's task and recipe; a
+        deployment metric is the newest value for the study's deployment. Missing is NaN, also in text columns
+        that have other values. Raises StoreError if there is no such study.
         """
         from search.frame import build
 

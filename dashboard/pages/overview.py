@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 COLUMNS = ("ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes", "weight_bytes", "ap50", "ap75", "ap_small",
            "ap_medium", "ap_large", "latency_p90_ms", "train_seconds")  # fmt: skip
 """Metrics of the table, in this order after the study's objectives; one without data has no column."""
-SHOW_LABELS = {"dominated": "Dominated", "failed": "Failed", "refused": "Refused", "waiting": "Waiting"}
+SHOW_LABELS = {"dominated": "Dominated", "stopped": "Stopped early", "failed": "Failed", "refused": "Refused",
+               "waiting": "Waiting"}  # fmt: skip
 
 
 def layout(snapshot: Snapshot, view: View, default: View) -> html.Div:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import replace
 
 import numpy as np
@@ -111,9 +110,9 @@ def test_another_study_reuses_facts(store):
     assert not engine.timed
 
 
-def test_seeds_depend_on_study_architecture_and_rung_only():
-    assert derive(0, "abc", 1, 0) == derive(0, "abc", 1, 0)
-    assert len({derive(s, a, r, n) for s in (0, 1) for a in ("x", "y") for r in (0, 1) for n in (0, 1)}) == 16
+def test_seeds_depend_on_study_architecture_and_repeat_only():
+    assert derive(0, "abc", 1) == derive(0, "abc", 1)
+    assert len({derive(s, a, n) for s in (0, 1) for a in ("x", "y") for n in (0, 1)}) == 8
 
 
 @pytest.mark.parametrize("reason", ["loss is not finite at image visit 96", "crash", "unmeasurable"])
@@ -180,21 +179,6 @@ def test_grid_goes_through_every_network_once(store):
     assert summary.admitted == small.size == len({j.architecture.id for j in engine.jobs}) == len(engine.jobs)
 
 
-def test_only_the_best_share_is_promoted(store):
-    engine = SimulatedEngine()
-    rungs = (Fidelity(rung=0, image_visits=500), Fidelity(rung=1, image_visits=2000))
-    study = replace(STUDY, rungs=rungs, keep=0.25, population=10, budget=20)
-    summary = prepared(study, store, engine).run()
-    by_rung = [[j.architecture.id for j in engine.jobs if j.fidelity.rung == r] for r in (0, 1)]
-    assert summary.admitted == len(by_rung[0]) == 20
-    assert len(by_rung[1]) == 2 * 3  # ceil(0.25 x 10) in each of two generations
-    assert set(by_rung[1]) < set(by_rung[0])
-    seeds = {(j.architecture.id, j.fidelity.rung): j.seed for j in engine.jobs}
-    assert len(set(seeds.values())) == len(seeds)
-    frame = store.frame("default").set_index("id")
-    assert (frame["ap_n"] == 1).all()  # the highest rung alone, not a mean over rungs
-
-
 def test_a_study_run_with_other_settings_is_not_continued(store):
     from search.run import UsageError
 
@@ -255,29 +239,6 @@ def test_what_is_not_finite_after_training_fails_that_candidate():
     assert checked.curve == curve[:1]
     fine = Evaluation(state="complete", measurements=[replace(value, value=1.0)])
     assert finite(fine) is fine
-
-
-@given(cut=st.integers(1, 25))
-@settings(max_examples=6)
-def test_a_resumed_search_with_rungs_promotes_whom_it_would_have(cut):
-    rungs = (Fidelity(rung=0, image_visits=500), Fidelity(rung=1, image_visits=2000))
-    study = replace(STUDY, rungs=rungs, keep=0.5, population=8, budget=16)
-
-    def promoted(jobs):
-        return {j.architecture.id for j in jobs if j.fidelity.rung == 1}
-
-    with Store.open(":memory:") as store:
-        whole = SimulatedEngine()
-        prepared(study, store, whole).run()
-    with Store.open(":memory:") as store:
-        first, second = SimulatedEngine(), SimulatedEngine()
-        search = prepared(study, store, first)
-        first.on_result = lambda _: search.stop.set() if len(first.jobs) >= cut else None
-        with contextlib.suppress(Interrupted):
-            search.run()
-        prepared(study, store, second).run()
-    assert promoted(first.jobs) | promoted(second.jobs) == promoted(whole.jobs)
-    assert len(first.jobs) + len(second.jobs) == len(whole.jobs) == 16 + 8
 
 
 def test_a_rare_but_possible_limit_is_not_refused():
