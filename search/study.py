@@ -23,7 +23,7 @@ from space.nearest import nearest
 from space.registry import unknown
 from space.source import start_of
 
-SAMPLERS = ("nsga2", "nsga3", "tpe", "random", "grid")
+SAMPLERS = ("screen", "nsga2", "nsga3", "tpe", "random", "grid")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
 
 
@@ -80,6 +80,11 @@ class Limit:
         """How far outside `value` is, relative to the bound; 0 or less is inside."""
         excess = value - self.bound if self.relation == "<=" else self.bound - value
         return excess / max(abs(self.bound), 1e-12)
+
+    def value(self, violation: float) -> float:
+        """The value with this `violation`."""
+        excess = violation * max(abs(self.bound), 1e-12)
+        return self.bound + excess if self.relation == "<=" else self.bound - excess
 
     def __str__(self) -> str:
         return f"{self.metric} {self.relation} {self.bound:g}"
