@@ -11,6 +11,7 @@ middle; small networks train faster than large ones. Costs are exact, as for eve
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -74,7 +75,7 @@ def true_score(architecture: Architecture, image_visits: float = math.inf) -> fl
     value = 0.33 + 0.28 * (1 - math.exp(-max(size, 0.0) / 0.9))
     value += sum(_stage(stage, index, len(stages)) for index, stage in enumerate(stages)) / len(stages)
     # Widths that grow by about half from stage to stage.
-    growth = [math.log2(b.width / a.width) for a, b in zip(stages, stages[1:], strict=False)]
+    growth = [math.log2(b.width / a.width) for a, b in itertools.pairwise(stages)]
     value -= 0.02 * sum((step - 0.6) ** 2 for step in growth) / max(1, len(growth))
     if len(stages) > 3:
         value -= 0.015

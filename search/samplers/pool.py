@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from evaluator.metrics import METRICS
+from search.samplers import derive
 from search.study import Study
 from space.architecture import Architecture, ArchitectureError
 from space.cost import breakdown, cost
@@ -22,7 +24,7 @@ from space.lower import lower
 
 ENUMERABLE = 2_000
 """Spaces of at most this many genomes are gone through completely, so that nothing in them is missed."""
-SCATTERED = 1_000
+SCATTERED = 500
 """Random networks that every generation chooses from besides the descendants of what was found."""
 TRIES = 5
 """Genomes looked at for each new network wanted, before taking what there is."""
@@ -46,10 +48,11 @@ class Pool:
 
     def __init__(self, study: Study) -> None:
         self.space, self._deployment = study.space, study.deployment
+        self._seed = derive(study.seed, "scattered")
         self._limits = [limit for limit in study.limits if METRICS[limit.metric].paper]
         self._seen: dict[tuple[Any, ...], str | None] = {}
         self._candidates: dict[str, Candidate] = {}
-        self._scattered: list[Candidate] | None = None
+        self._vectors: dict[str, Array] = {}
         self.enumerable = self.space.num_genomes <= ENUMERABLE
 
     def candidate(self, genome: Genome) -> Candidate | None:
@@ -76,16 +79,25 @@ class Pool:
         return Candidate(id=architecture.id, genome=dict(genome), costs=costs,
                          traits=traits(architecture, graph, costs), excess=excess)  # fmt: skip
 
-    def scattered(self, seed: int) -> list[Candidate]:
-        """Random candidates, within the limits and beyond, or the whole space if it is small. Made once."""
-        if self._scattered is None:
-            rng = np.random.default_rng(seed)
-            genomes: Iterable[Genome] = (
-                self.space.enumerate() if self.enumerable else (self.space.sample(rng) for _ in range(SCATTERED))
-            )
-            found = {c.id: c for genome in genomes if (c := self.candidate(genome)) is not None}
-            self._scattered = list(found.values())
-        return self._scattered
+    @cached_property
+    def scattered(self) -> list[Candidate]:
+        """Random candidates, within the limits and beyond, or the whole space if it is small."""
+        rng = np.random.default_rng(self._seed)
+        genomes: Iterable[Genome] = (
+            self.space.enumerate() if self.enumerable else (self.space.sample(rng) for _ in range(SCATTERED))
+        )
+        return list({c.id: c for genome in genomes if (c := self.candidate(genome)) is not None}.values())
+
+    @cached_property
+    def _encode(self) -> Encoder:
+        return Encoder(self.scattered)
+
+    def vectors(self, candidates: Sequence[Candidate]) -> Array:
+        """(n, columns) of `candidates`, scaled by what is scattered over the space."""
+        new = [c for c in candidates if c.id not in self._vectors]
+        if new:
+            self._vectors |= {c.id: row for c, row in zip(new, self._encode(new), strict=True)}
+        return np.array([self._vectors[c.id] for c in candidates])
 
     def offspring(self, parents: Sequence[Genome], count: int, known: Collection[str],
                   rng: np.random.Generator) -> list[Candidate]:  # fmt: skip

@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from evaluator.metrics import METRICS
 from search import pareto
 from search.samplers import Exhausted, derive
-from search.samplers.pool import Candidate, Encoder, Pool
+from search.samplers.pool import Candidate, Pool
 from search.samplers.surrogate import DRAWS, Surrogate
 from search.study import Study
 from space.design import Genome
@@ -38,11 +38,13 @@ Array = np.ndarray[Any, Any]
 
 ENOUGH = 8
 """Results from which a model is fitted; before, networks are spread over the space."""
-OFFSPRING = 300
+OFFSPRING = 250
 """New networks costed a round; two rounds a generation."""
-PARENTS = 30
+PARENTS = 15
 CELLS = 256
 """Budgets over which a hypervolume is averaged."""
+AMONG = 25
+"""Candidates of a share of which the first generation takes the one most unlike the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,23 +72,29 @@ class Screen:
 
         The same results and the same seed give the same genomes.
         """
+        from threadpoolctl import threadpool_limits
+
+        # One thread: sums in another order would be other proposals, and matrices this small gain nothing from more.
+        with threadpool_limits(1):
+            return self._propose(results, count, seed)
+
+    def _propose(self, results: Sequence[Result], count: int, seed: int) -> list[Genome]:
         rng = np.random.default_rng(seed)
         told = [(c, r) for r in results if (c := self._pool.candidate(r.genome)) is not None]
         known = {c.id for c, _ in told}
-        scattered = self._pool.scattered(derive(self._study.seed, "scattered"))
+        scattered = self._pool.scattered
         fresh = [c for c in scattered if c.id not in known and not c.excess]
         learnt = [(c, r) for c, r in told if r.objectives is not None and not c.excess]
         trained = sum(r.objectives[0] is not None for _, r in learnt if r.objectives is not None)
         if trained < ENOUGH:
-            fresh += self._inside(scattered, known, count - len(fresh), rng)
-            return [c.genome for c in spread(fresh, count, rng)]
-        return self._chosen(learnt, scattered, fresh, known, count, seed, rng)
+            fresh += self._inside(known, count - len(fresh), rng)
+            return [c.genome for c in self._spread(fresh, count, rng)]
+        return self._chosen(learnt, fresh, known, count, seed, rng)
 
-    def _inside(self, scattered: Sequence[Candidate], known: Collection[str], count: int,
-                rng: np.random.Generator) -> list[Candidate]:  # fmt: skip
+    def _inside(self, known: Collection[str], count: int, rng: np.random.Generator) -> list[Candidate]:
         """Networks within limits that few random ones meet: descend from those that break them least."""
         found: dict[str, Candidate] = {}
-        parents = sorted(scattered, key=lambda c: c.excess)[:PARENTS]
+        parents = sorted(self._pool.scattered, key=lambda c: c.excess)[:PARENTS]
         for _ in range(10 if count > 0 and not self._pool.enumerable else 0):
             children = self._pool.offspring([c.genome for c in parents], OFFSPRING, known, rng)
             found |= {c.id: c for c in children if not c.excess}
@@ -95,58 +103,51 @@ class Screen:
             parents = sorted([*parents, *children], key=lambda c: c.excess)[:PARENTS]
         return list(found.values())
 
-    def _chosen(self, learnt: Sequence[tuple[Candidate, Result]], scattered: Sequence[Candidate],
-                fresh: list[Candidate], known: Collection[str], count: int, seed: int,
-                rng: np.random.Generator) -> list[Genome]:  # fmt: skip
+    def _chosen(self, learnt: Sequence[tuple[Candidate, Result]], fresh: list[Candidate], known: Collection[str],
+                count: int, seed: int, rng: np.random.Generator) -> list[Genome]:  # fmt: skip
         """The generation of the greatest expected hypervolume improvement, from `fresh` and new offspring."""
-        view = _View(self._study, learnt, scattered, seed)
+        view = _View(self._study, self._pool, learnt, seed)
         values = view.observed()
         parents = [learnt[row][0] for row in pareto.best_first(values)[:PARENTS]]
-        seen = [c for (c, _), row in zip(learnt, values, strict=True) if row[0] == row[0]]
-        if not self._pool.enumerable:
-            fresh = _union(fresh, self._pool.offspring([c.genome for c in parents], OFFSPRING, known, rng))
-        gains = _Gains(view, seen, [*seen, *fresh], rng)
-        if not self._pool.enumerable:
-            first = gains.of(fresh)
-            best = [fresh[row] for row in np.argsort(-first, kind="stable")[:PARENTS]]
-            fresh = _union(fresh, self._pool.offspring([c.genome for c in best or parents], OFFSPRING, known, rng))
-        inside = [c for c in fresh if not c.excess]
-        if not inside:
-            inside = self._inside(scattered, known, count, rng)
-        return [inside[row].genome for row in gains.greedy(inside, count)]
+        fresh = self._grown(fresh, parents, known, rng)
+        if not fresh:
+            fresh = self._inside(known, count, rng)
+        scored = [c for (c, _), row in zip(learnt, values, strict=True) if row[0] == row[0]]
+        gains = _Gains(view, scored, fresh, rng)
+        gains.add(self._grown(fresh, gains.best(PARENTS), known, rng)[len(fresh) :])
+        return [c.genome for c in gains.greedy(count)]
 
+    def _grown(self, candidates: list[Candidate], parents: Sequence[Candidate], known: Collection[str],
+               rng: np.random.Generator) -> list[Candidate]:  # fmt: skip
+        """`candidates`, then offspring of `parents` within the limits."""
+        if self._pool.enumerable:
+            return candidates
+        children = self._pool.offspring([c.genome for c in parents], OFFSPRING, known, rng)
+        return list({c.id: c for c in [*candidates, *children] if not c.excess}.values())
 
-def _union(*groups: Sequence[Candidate]) -> list[Candidate]:
-    return list({c.id: c for group in groups for c in group if not c.excess}.values())
-
-
-def spread(candidates: Sequence[Candidate], count: int, rng: np.random.Generator) -> list[Candidate]:
-    """`count` candidates, one from each of as many equal shares by MACs, each unlike those already taken."""
-    if len(candidates) <= count:
-        return list(candidates)
-    ordered = sorted(candidates, key=lambda c: (c.costs["macs"], c.id))
-    x = Encoder(ordered)(ordered)
-    shares = np.array_split(np.arange(len(ordered)), count)
-    nearest = np.full(len(ordered), np.inf)
-    chosen: dict[int, Candidate] = {}
-    for turn in rng.permutation(count):
-        some = rng.permutation(shares[turn])[:25]
-        row = int(some[np.argmax(nearest[some])])
-        chosen[int(turn)] = ordered[row]
-        nearest = np.minimum(nearest, ((x - x[row]) ** 2).sum(axis=1))
-    return [chosen[turn] for turn in sorted(chosen)]
+    def _spread(self, candidates: Sequence[Candidate], count: int, rng: np.random.Generator) -> list[Candidate]:
+        """`count` candidates, one from each of as many equal shares by MACs, each unlike those already taken."""
+        if len(candidates) <= count:
+            return list(candidates)
+        ordered = sorted(candidates, key=lambda c: (c.costs["macs"], c.id))
+        x = self._pool.vectors(ordered)
+        shares = np.array_split(np.arange(len(ordered)), count)
+        nearest = np.full(len(ordered), np.inf)
+        chosen: dict[int, Candidate] = {}
+        for turn in rng.permutation(count):
+            some = rng.permutation(shares[turn])[:AMONG]
+            row = int(some[np.argmax(nearest[some])])
+            chosen[int(turn)] = ordered[row]
+            nearest = np.minimum(nearest, ((x - x[row]) ** 2).sum(axis=1))
+        return [chosen[turn] for turn in sorted(chosen)]
 
 
 class _View:
     """How a generation sees candidates: objectives minimised, costs and times as logarithms, draws where modelled."""
 
-    def __init__(self, study: Study, learnt: Sequence[tuple[Candidate, Result]], scattered: Sequence[Candidate],
-                 seed: int) -> None:  # fmt: skip
-        self._study = study
-        self._learnt = learnt
-        seen = [c for c, _ in learnt]
-        self._encode = Encoder([*scattered, *seen])
-        x = self._encode(seen)
+    def __init__(self, study: Study, pool: Pool, learnt: Sequence[tuple[Candidate, Result]], seed: int) -> None:
+        self._study, self._pool, self._learnt = study, pool, learnt
+        x = pool.vectors([c for c, _ in learnt])
         self._models: dict[str, Surrogate] = {}
         for index, objective in enumerate(study.objectives):
             if not METRICS[objective.metric].paper:
@@ -173,7 +174,7 @@ class _View:
 
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Array, list[Array], Array]:
         """The score (DRAWS, n), the other objectives (DRAWS or 1, n) each, and within limits (DRAWS or 1, n)."""
-        x = self._encode(candidates)
+        x = self._pool.vectors(candidates)
         columns = [_sign(o.metric) * self._values(o.metric, candidates, x) for o in self._study.objectives]
         within = np.ones((1, len(candidates)), bool)
         for limit in self._study.limits:
@@ -205,61 +206,68 @@ def _scaled(name: str, values: Array) -> Array:
 class _Gains:
     """What candidates add to the hypervolume of what was seen, by draw of the models."""
 
-    def __init__(self, view: _View, seen: Sequence[Candidate], everything: Sequence[Candidate],
+    def __init__(self, view: _View, seen: Sequence[Candidate], candidates: Sequence[Candidate],
                  rng: np.random.Generator) -> None:  # fmt: skip
         self._view = view
-        score, costs, _ = view(everything)
+        _, costs, _ = view([*seen, *candidates])
         self._low = [column.min() for column in costs]
         self._span = [max(column.max() - column.min(), 1e-9) for column in costs]
         self._budgets = rng.random((CELLS if costs else 1, len(costs)))
+        score, fits, within = self._terms(seen)
         # Where nothing is within a budget: the worst score that was seen.
-        self._best = np.repeat(score[:, : len(seen)].max(axis=1, keepdims=True), len(self._budgets), axis=1)
-        score, reach, within = self._terms(seen)
+        self._best = np.repeat(score.max(axis=1, keepdims=True), len(self._budgets), axis=1)
         for row in range(len(seen)):
-            self._take(score[:, row], reach(row), within[:, row])
+            self._take(score[:, row], fits[:, row], within[:, row])
+        self._candidates: list[Candidate] = []
+        self._rows: list[tuple[Array, Array, Array]] = []
+        self._gains: list[float] = []
+        self.add(candidates)
 
-    def _terms(self, candidates: Sequence[Candidate]) -> tuple[Array, Callable[[int], Array], Array]:
-        """Scores (DRAWS, n); the budgets that candidate `row` fits, (DRAWS or 1, cells); within limits."""
+    def _terms(self, candidates: Sequence[Candidate]) -> tuple[Array, Array, Array]:
+        """Scores (DRAWS, n), budgets that are kept (DRAWS or 1, n, cells), within limits (DRAWS or 1, n)."""
         score, costs, within = self._view(candidates)
-        scaled = [(column - low) / span for column, low, span in zip(costs, self._low, self._span, strict=True)]
+        fits = np.ones((1, len(candidates), len(self._budgets)), bool)
+        for index, column in enumerate(costs):
+            scaled = (column - self._low[index]) / self._span[index]
+            fits = fits & (scaled[:, :, None] <= self._budgets[:, index])
+        return score, fits, within
 
-        def reach(row: int) -> Array:
-            fits = np.ones((1, len(self._budgets)), bool)
-            for index, column in enumerate(scaled):
-                fits = fits & (column[:, row, None] <= self._budgets[None, :, index])
-            return fits
-
-        return score, reach, within
+    def add(self, candidates: Sequence[Candidate]) -> None:
+        """Consider these too."""
+        if not candidates:
+            return
+        score, fits, within = self._terms(candidates)
+        self._candidates += candidates
+        for row in range(len(candidates)):
+            self._rows.append((score[:, row], fits[:, row], within[:, row]))
+            self._gains.append(self._gain(*self._rows[-1]))
 
     def _take(self, score: Array, fits: Array, within: Array) -> None:
         self._best = np.where(fits & within[:, None], np.minimum(self._best, score[:, None]), self._best)
 
     def _gain(self, score: Array, fits: Array, within: Array) -> float:
-        better = np.maximum(self._best - score[:, None], 0.0)
-        return float(np.mean(better * fits * within[:, None]))
+        return float(np.mean(np.maximum(self._best - score[:, None], 0.0) * (fits & within[:, None])))
 
-    def of(self, candidates: Sequence[Candidate]) -> Array:
-        """The expected improvement by each of `candidates` alone."""
-        score, reach, within = self._terms(candidates)
-        return np.array([self._gain(score[:, row], reach(row), within[:, row]) for row in range(len(candidates))])
+    def best(self, count: int) -> list[Candidate]:
+        """The candidates that would add most, each alone."""
+        return [self._candidates[row] for row in np.argsort(-np.array(self._gains), kind="stable")[:count]]
 
-    def greedy(self, candidates: Sequence[Candidate], count: int) -> list[int]:
-        """Rows of a batch, each the best addition to those before it.
+    def greedy(self, count: int) -> list[Candidate]:
+        """A batch, each the best addition to those before it.
 
         What a candidate adds only falls as others are taken, so only those that lead are looked at again.
         """
-        score, reach, within = self._terms(candidates)
-        queue = [(-gain, row) for row, gain in enumerate(self.of(candidates))]
+        queue = [(-gain, row) for row, gain in enumerate(self._gains)]
         heapq.heapify(queue)
-        chosen: list[int] = []
+        chosen: list[Candidate] = []
         while queue and len(chosen) < count:
             _, row = heapq.heappop(queue)
-            gain = self._gain(score[:, row], reach(row), within[:, row])
+            gain = self._gain(*self._rows[row])
             if queue and -gain > queue[0][0]:
                 heapq.heappush(queue, (-gain, row))
                 continue
-            chosen.append(row)
-            self._take(score[:, row], reach(row), within[:, row])
+            chosen.append(self._candidates[row])
+            self._take(*self._rows[row])
         return chosen
 
 

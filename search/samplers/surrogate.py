@@ -14,7 +14,7 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 DRAWS = 32
-TREES_A_DRAW = 3
+TREES_A_DRAW = 2
 COLUMNS_A_SPLIT = 0.3
 
 
