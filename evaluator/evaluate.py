@@ -8,7 +8,7 @@ from evaluator.device import find
 from evaluator.metrics import metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Evaluation, Job, Measurement, environment
-from evaluator.tasks import TASKS
+from evaluator.tasks import TASKS, Analytic
 from space.lower import lower
 
 
@@ -18,10 +18,6 @@ def evaluate(job: Job) -> Evaluation:
     A loss that is not finite gives a failed evaluation with the reason; every other exception is left to
     the guard around the worker.
     """
-    # Here, because the search driver imports this module to name the function, and it does without torch.
-    from evaluator.train import LossNotFinite, train
-    from space.module import Network
-
     wall, cpu = time.perf_counter(), time.process_time()
     task = TASKS.get(job.task)
     recipe = recipe_for(task, job.recipe)
@@ -31,6 +27,17 @@ def evaluate(job: Job) -> Evaluation:
             f"task '{job.task}' needs a {task.head_kind} head, "
             f"architecture {job.architecture.id} has a {job.architecture.head.kind}"
         )
+    if isinstance(task, Analytic):
+        value = task.score(job.architecture, seed=job.seed, image_visits=visits)
+        row = Measurement(metric=task.objective, value=value, unit=metric(task.objective).unit, task=job.task,
+                          recipe=recipe.id(task), rung=job.fidelity.rung, image_visits=visits, seed=job.seed,
+                          detail={"analytic": "a formula; nothing was trained"}, environment=environment())  # fmt: skip
+        return Evaluation(state="complete", measurements=[row], seconds=time.perf_counter() - wall,
+                          cpu_seconds=time.process_time() - cpu)  # fmt: skip
+    # Here, because the search driver imports this module to name the function, and it does without torch.
+    from evaluator.train import LossNotFinite, train
+    from space.module import Network
+
     network = Network(lower(job.architecture, task.size, task.size, num_classes=task.num_classes))
     try:
         result = train(network, task, recipe, image_visits=visits, seed=job.seed, resume=job.resume,

@@ -10,8 +10,8 @@ import pandas as pd
 
 from evaluator.metrics import METRICS
 
-TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "val_loss",
-                     "train_seconds", "train_cpu_seconds"})  # fmt: skip
+TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "score",
+                     "val_loss", "train_seconds", "train_cpu_seconds"})  # fmt: skip
 """Metrics that a training gives; all others describe the deployment."""
 
 

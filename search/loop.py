@@ -21,7 +21,7 @@ from evaluator.evaluate import evaluate
 from evaluator.profile import latency, paper
 from evaluator.recipe import recipe_for
 from evaluator.record import Evaluation, Fidelity, Job, Measurement, environment
-from evaluator.tasks import TASKS
+from evaluator.tasks import TASKS, Analytic
 from search import pareto
 from search.engines import Engine
 from search.engines.guard import CandidateError
@@ -179,7 +179,8 @@ class Search:
             self._check_stop()
             asked = self._sampler.ask(self._generation)
             if asked is None:
-                self.summary.stopped = "every architecture of the space was proposed"
+                within = " within the limits" if self.study.limits else ""
+                self.summary.stopped = f"every architecture of the space{within} that can be found was proposed"
                 break
             if rejected >= MOST_REJECTED and self.study.sampler != "grid":
                 self.summary.stopped = f"{rejected} proposals in a row were known already or outside the limits"
@@ -364,6 +365,8 @@ class Search:
 
     def _profile(self, batch: list[Proposal]) -> list[Proposal]:
         """Time the batch on the host while nothing trains; returns those that go on to training."""
+        if isinstance(self.task, Analytic) and not self.study.timed:
+            return batch
         here = environment()
         missing = []
         for proposal in batch:

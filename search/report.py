@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluator.metrics import METRICS
+from evaluator.tasks import TASKS, Analytic
 
 if TYPE_CHECKING:
     from search.progress import Summary
@@ -146,6 +147,10 @@ def _closing(study: Study, s: Summary) -> list[str]:
         f"latency: {study.deployment}, ONNX Runtime, this machine; {study.score.metric}: "
         f"{study.rungs[-1].image_visits} image visits of task '{study.task}', one seed (proxy, not verified)",
     ]
+    if isinstance(TASKS.get(study.task), Analytic):
+        lines[-1] = f"{study.score.metric}: a formula with the noise of a seed; nothing was trained" + (
+            "" if study.timed else ", and no latency was measured"
+        )
     if s.stopped:
         lines.insert(0, f"stopped early: {s.stopped}")
     return lines

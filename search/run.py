@@ -58,9 +58,11 @@ def run(
     budget
         Architectures to train; the study file's number by default (200).
     study
-        Study file (TOML); the built-in studies/default.toml by default.
+        Study file (TOML); by default the built-in one of the task's name, such as studies/synthetic.toml, if there is
+        one, else studies/default.toml.
     task
-        What candidates are trained on: scenes (detection), digits (classification), or package.module:name.
+        What candidates are trained on: scenes (detection), digits (classification), synthetic (a formula; nothing is
+        trained), or package.module:name.
     workers
         Trainings at a time; one a core by default.
     seed
@@ -76,7 +78,7 @@ def run(
     limit
         Keep to a limit, such as "macs <= 300e6"; may be repeated.
     sampler
-        nsga2, nsga3, tpe, random or grid.
+        screen (counts costs, models what is measured), nsga2, nsga3, tpe, random or grid.
     start
         Begin with what is nearest to a published network (or an architecture's .json file); may be repeated.
     time_limit
@@ -97,14 +99,14 @@ def run(
         raise UsageError(f"--memory-limit is {memory_limit}; it must be at least 0.25 GiB")
 
     from search.store import Store, url_of
-    from search.study import DEFAULT, load
+    from search.study import built_in, load
 
     url = url_of(db)
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
 
     shown = db if "://" not in db else url.render_as_string(hide_password=True)
-    chosen = load(study or DEFAULT, budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
+    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
                   start=start)  # fmt: skip
     with Store.open(db) as store, store.lock():
         return _search(chosen, store, shown, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
@@ -115,7 +117,7 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
             memory_limit: float | None, inline: bool) -> int:  # fmt: skip
     import psutil
 
-    from evaluator.tasks import TASKS
+    from evaluator.tasks import TASKS, Analytic
     from search.engines.inline import InlineEngine
     from search.engines.process import ProcessEngine
     from search.limits import check_limits
@@ -127,7 +129,7 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
     if study.sampler == "grid" and study.space.num_genomes > 10_000:
         raise UsageError(
             f"sampler 'grid' goes through every one of {study.space.num_genomes:.3g} combinations; "
-            "narrow the space to at most 10,000 or use nsga2, nsga3, tpe or random"
+            "narrow the space to at most 10,000 or use screen, nsga2, nsga3, tpe or random"
         )
     check_limits(study, console.say)
     notice = TASKS.get(study.task).prepare()
@@ -140,7 +142,8 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
     store.update_study(row.id, state="running", message=None, config={**row.config, "budget": study.budget})
     memory = memory_limit or psutil.virtual_memory().total / 2**30 * 0.8 / workers
     engine: Engine = ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))
-    if inline:
+    if inline or (isinstance(TASKS.get(study.task), Analytic) and not study.timed):
+        # A formula needs no process of its own, which would take a hundred times longer than its answer.
         engine = InlineEngine()
     search = Search(study, row, store, engine, console)
 

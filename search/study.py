@@ -23,8 +23,14 @@ from space.nearest import nearest
 from space.registry import unknown
 from space.source import start_of
 
-SAMPLERS = ("nsga2", "nsga3", "tpe", "random", "grid")
+SAMPLERS = ("screen", "nsga2", "nsga3", "tpe", "random", "grid")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
+
+
+def built_in(task: str | None) -> Path:
+    """The built-in study of a task's name, or the default one."""
+    own = DEFAULT.with_name(f"{task}.toml")
+    return own if task and task.isidentifier() and own.is_file() else DEFAULT
 
 
 class StudyError(ValueError):
@@ -81,6 +87,11 @@ class Limit:
         excess = value - self.bound if self.relation == "<=" else self.bound - value
         return excess / max(abs(self.bound), 1e-12)
 
+    def value(self, violation: float) -> float:
+        """The value with this `violation`."""
+        excess = violation * max(abs(self.bound), 1e-12)
+        return self.bound + excess if self.relation == "<=" else self.bound - excess
+
     def __str__(self) -> str:
         return f"{self.metric} {self.relation} {self.bound:g}"
 
@@ -98,7 +109,7 @@ class Study:
     task: str
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...] = ()
-    sampler: str = "nsga2"
+    sampler: str = "screen"
     population: int = 20
     rungs: tuple[Fidelity, ...] = (Fidelity(),)
     keep: float = 0.5
@@ -117,6 +128,11 @@ class Study:
             genome, changes = nearest(self.space, architecture)
             found.append((network, genome, [*([f"{kin} in its place"] if kin else []), *changes]))
         return found
+
+    @property
+    def timed(self) -> bool:
+        """Whether an objective or a limit is a latency."""
+        return any(item.metric.startswith("latency") for item in (*self.objectives, *self.limits))
 
     @property
     def score(self) -> Objective:
@@ -206,7 +222,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     if METRICS[names[0]].paper or names[0].startswith("latency"):
         raise StudyError(f"the first objective is the trained score ('{task.objective}'), not '{names[0]}'")
     sampler = _table(data, "sampler", ("name", "population"))
-    sampler_name = overrides.get("sampler", sampler.get("name", "nsga2"))
+    sampler_name = overrides.get("sampler", sampler.get("name", "screen"))
     if sampler_name not in SAMPLERS:
         raise StudyError(unknown("sampler", sampler_name, list(SAMPLERS)))
     schedule = _table(data, "schedule", ("image_visits", "keep"))

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from space.architecture import Architecture
 from space.registry import Registry
 
 
@@ -73,6 +74,15 @@ class Task(Protocol):
 
     def anchors(self) -> npt.NDArray[np.int16]:
         """(levels, anchors per level, 2) widths and heights in pixels, finest level first."""
+        ...
+
+
+@runtime_checkable
+class Analytic(Protocol):
+    """A task that answers itself: `evaluator.evaluate` trains nothing and asks for the score."""
+
+    def score(self, architecture: Architecture, *, seed: int, image_visits: int) -> float:
+        """The task's `objective`; the same arguments give the same score."""
         ...
 
 

@@ -1,90 +1,21 @@
-"""Samplers behind ask and tell. The only file that imports optuna.
-
-Optuna runs in memory and is rebuilt from the store by `replay`: the store is the only truth. The sampler is
-seeded anew for every generation from (study seed, generation), so a search that was interrupted proposes what
-an uninterrupted one would have. A genome that breaks a rule or a limit is told as a constraint violation.
-"""
+"""Optuna's samplers, and our own `screen`, behind ask and tell."""
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
+from search.samplers import Attributes, Exhausted, derive
 from search.study import Study
-from space.design import DesignSpace, Genome
+from space.design import Genome
 
 UNKNOWN = 1e12
 """Told to Optuna, never stored, as a minimised objective that a refused candidate never got."""
 
 
-Attributes = dict[str, Any]
-"""What a sampler keeps with a proposal, so that it can be told of it and replay it."""
-
-
-class Sampler(Protocol):
-    """Proposes genomes and learns from results."""
-
-    def start(self, genomes: Sequence[Genome]) -> None:
-        """Propose these first, in their order."""
-        ...
-
-    def ask(self, generation: int) -> tuple[Genome, Attributes] | None:
-        """The next genome, and what `tell` and `replay` need to know of it; None when there is nothing left."""
-        ...
-
-    def tell(self, attributes: Attributes, values: Sequence[float | None] | None,
-             violations: Sequence[float]) -> None:  # fmt: skip
-        """The minimised objectives of a proposal asked for in this run; None as values: without a result."""
-        ...
-
-    def replay(self, genome: Genome, attributes: Attributes, values: Sequence[float | None] | None,
-               violations: Sequence[float]) -> None:  # fmt: skip
-        """Learn a finished proposal of an earlier run."""
-        ...
-
-
-def derive(*parts: Any) -> int:
-    """A seed below 2**31 from anything printable; the same parts give the same seed everywhere."""
-    text = ":".join(map(str, parts))
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) & 0x7FFFFFFF
-
-
-def sampler(study: Study) -> Sampler:
-    """The sampler that the study names."""
-    if study.sampler == "grid":
-        return GridSampler(study.space)
-    return OptunaSampler(study)
-
-
-class GridSampler:
-    """All genomes in order: the exhaustive search of a small space."""
-
-    def __init__(self, space: DesignSpace) -> None:
-        self._genomes = enumerate(space.enumerate())
-        self._done = -1
-
-    def start(self, genomes: Sequence[Genome]) -> None:
-        return  # `search.study` refuses a start with this sampler
-
-    def ask(self, generation: int) -> tuple[Genome, Attributes] | None:
-        for index, genome in self._genomes:
-            if index > self._done:
-                return genome, {"index": index}
-        return None
-
-    def tell(self, attributes: Attributes, values: Sequence[float | None] | None,
-             violations: Sequence[float]) -> None:  # fmt: skip
-        return
-
-    def replay(self, genome: Genome, attributes: Attributes, values: Sequence[float | None] | None,
-               violations: Sequence[float]) -> None:  # fmt: skip
-        self._done = max(self._done, attributes["index"])
-
-
 class OptunaSampler:
-    """NSGA-II, NSGA-III, TPE or random sampling over the genes.
+    """NSGA-II, NSGA-III, TPE, random sampling or `search.samplers.screen` over the genes.
 
     Ordered genes are integers (the index of the choice), named ones categories; every gene is always present,
     since Optuna's NSGA-II does not cross genes that only some parents have.
@@ -106,10 +37,18 @@ class OptunaSampler:
         self._generation = -1
         self._open: dict[int, Any] = {}
         self._repeats: list[Any] = []
+        self._screen: Any = None
 
     def _sampler(self, generation: int) -> Any:
         seed = derive(self._spec.seed, "sampler", generation)
         samplers, population = self._optuna.samplers, self._spec.population
+        if self._spec.sampler == "screen":
+            from search.samplers.screen import Screen, ScreenSampler
+
+            self._screen = self._screen or Screen(self._spec)
+            return ScreenSampler(
+                self._screen, self._spec, self._distributions, seed, self._genome, self._params, UNKNOWN
+            )
         if self._spec.sampler == "nsga2":
             return samplers.NSGAIISampler(population_size=population, seed=seed)
         if self._spec.sampler == "nsga3":
@@ -134,17 +73,23 @@ class OptunaSampler:
             for name, choices in self._genes.items()
         }
 
-    def ask(self, generation: int) -> tuple[Genome, Attributes]:
+    def _genome(self, params: dict[str, Any]) -> Genome:
+        """The inverse of `_params`."""
+        return {
+            name: params[name] if isinstance(choices[0], str) else choices[params[name]]
+            for name, choices in self._genes.items()
+        }
+
+    def ask(self, generation: int) -> tuple[Genome, Attributes] | None:
         if generation != self._generation:
             self._fail_repeats()
             self._study.sampler, self._generation = self._sampler(generation), generation
-        trial = self._study.ask(fixed_distributions=self._distributions)
+        try:
+            trial = self._study.ask(fixed_distributions=self._distributions)
+        except Exhausted:
+            return None
         self._open[trial.number] = trial
-        genome = {
-            name: trial.params[name] if isinstance(choices[0], str) else choices[trial.params[name]]
-            for name, choices in self._genes.items()
-        }
-        return genome, {"trial": trial.number, "optuna": self._attributes(trial.number)}
+        return self._genome(trial.params), {"trial": trial.number, "optuna": self._attributes(trial.number)}
 
     def _attributes(self, number: int) -> dict[str, Any]:
         """What Optuna's sampler noted on a trial, such as NSGA-II's generation."""
