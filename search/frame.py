@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluator.metrics import METRICS
+from evaluator.metrics import METRICS, ZERO_COST
 
 TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "val_loss",
                      "train_seconds", "train_cpu_seconds"})  # fmt: skip
@@ -38,6 +38,10 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
         if fact.metric in TRAINED:
             if fact.task == task and fact.recipe == recipe and _ours(config, fact):
                 trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
+        elif fact.metric in ZERO_COST:
+            ours = (fact.task, fact.recipe, fact.seed) == (task, recipe, config.get("seed"))
+            if ours and fact.value is not None:
+                deployed[key] = fact
         # A later attempt that failed hides nothing, nor does another machine's latency.
         elif fact.value is not None and fact.deployment == deployment and fact.device in (None, device or fact.device):
             deployed[key] = fact

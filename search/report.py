@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from evaluator.metrics import METRICS
+from search.evidence import closing
 
 if TYPE_CHECKING:
     from search.progress import Summary
@@ -127,7 +128,7 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
         assert architecture is not None
         table.add_row(line["id"], *(METRICS[name].show(line[name]) for name in names), architecture.words())
     out.print(table)
-    for text in _closing(study, summary):
+    for text in [*_closing(study, summary), *closing(store, row, frame, db)]:
         out.print(Text(text), soft_wrap=True)
     out.print(Text(f"next: python -m dashboard{'' if db == 'csp.db' else f' --db {db}'}"), soft_wrap=True)
 
