@@ -188,7 +188,10 @@ class Work:
             f"{len(wanted)} trainings{done}")  # fmt: skip
 
     def plan_scores(self) -> None:
-        """Zero-cost scores of the complete candidates that lack one."""
+        """Zero-cost scores of the complete candidates that lack one. Raises TaskError where the task has no images."""
+        from evaluator.tasks import TASKS
+
+        TASKS.get(self.task).load("train")
         lacking = [a for i in self.facts.ids if self._lacks(i) and (a := self.store.architecture(i)) is not None]
         self.batches = [lacking[first : first + BATCH] for first in range(0, len(lacking), BATCH)]
         say(f"-- zero-cost scores: {len(lacking)} of {len(self.facts.ids)} candidates lack them")
