@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from evaluator.device import find
 from evaluator.metrics import metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Evaluation, Job, Measurement, environment
 from evaluator.tasks import TASKS, Analytic
+from space.architecture import Architecture
 from space.lower import lower
 
 
@@ -65,3 +68,11 @@ def evaluate(job: Job) -> Evaluation:
         ],
         curve=result.curve, seconds=seconds, cpu_seconds=cpu_seconds,
     )  # fmt: skip
+
+
+def score_untrained(architectures: Sequence[Architecture], task: str, recipe: Mapping[str, Any],
+                    seed: int) -> list[list[Measurement]]:  # fmt: skip
+    """The zero-cost scores of `architectures`; see `evaluator.zero_cost`."""
+    from evaluator.zero_cost import zero_cost
+
+    return zero_cost(architectures, task, recipe, seed)

@@ -63,10 +63,18 @@ _ALL = [
     _metric("latency_median_ms", "ms", "minimize", "latency of one inference, median of the rounds"),
     _metric("latency_p90_ms", "ms", "minimize", "latency of one inference, 90th percentile of the rounds"),
     _metric("latency_cpu_ms", "ms", "minimize", "processor time of one inference, median of the rounds"),
+    _metric("synflow", "", "maximize", "untrained: log10 of the weights' synaptic flow (Tanaka et al. 2020)"),
+    _metric("naswot", "", "maximize", "untrained: log determinant of units' agreement on images (Mellor et al. 2021)"),
+    _metric("grad_norm", "", "maximize", "untrained: loss gradient's norm, sum over layers (Abdelfattah et al. 2021)"),
+    _metric("zen", "", "maximize", "untrained: log of the response to a small change of the input (Lin et al. 2021)"),
 ]  # fmt: skip
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """Every metric by name."""
+
+ZERO_COST = ("synflow", "naswot", "grad_norm", "zen")
+"""Scores of the untrained network at the proxy's size: measured with a seed, shown and correlated, never an objective
+or a limit. `python -m search.audit --zero-cost` computes them."""
 
 
 def metric(name: str) -> Metric:

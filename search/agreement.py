@@ -155,7 +155,8 @@ def _taus(weights: Array, a: Array, b: Array) -> Array:
     sign_a, sign_b = (np.sign(column[:, None] - column[None, :]) for column in (a, b))
 
     def pairs(matrix: Array) -> Array:
-        return np.multiply(weights @ matrix, weights).sum(axis=1)
+        totals: Array = np.multiply(weights @ matrix, weights).sum(axis=1)
+        return totals
 
     with np.errstate(invalid="ignore", divide="ignore"):
         result: Array = pairs(sign_a * sign_b) / np.sqrt(pairs(np.abs(sign_a)) * pairs(np.abs(sign_b)))

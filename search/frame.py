@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evaluator.metrics import METRICS
+from evaluator.metrics import METRICS, ZERO_COST
 
 TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "score",
                      "val_loss", "train_seconds", "train_cpu_seconds"})  # fmt: skip
@@ -41,6 +41,10 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
             if fact.task == task and fact.recipe == recipe and rung is not None:
                 trained.setdefault(key, {}).setdefault(rung, {})[fact.seed] = fact
                 reached[key[0]] = max(reached.get(key[0], (rung, fact.image_visits)), (rung, fact.image_visits))
+        elif fact.metric in ZERO_COST:
+            ours = (fact.task, fact.recipe, fact.seed) == (task, recipe, config.get("seed"))
+            if ours and fact.value is not None:
+                deployed[key] = fact
         # A later attempt that failed hides nothing, nor does another machine's latency.
         elif fact.value is not None and fact.deployment == deployment and fact.device in (None, device or fact.device):
             deployed[key] = fact

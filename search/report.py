@@ -19,6 +19,7 @@ from rich.text import Text
 
 from evaluator.metrics import METRICS
 from evaluator.tasks import TASKS, Analytic
+from search.evidence import closing
 
 if TYPE_CHECKING:
     from search.progress import Summary
@@ -132,7 +133,7 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
     if len(study.rungs) > 1:
         ends = ", ".join(f"{reached.get(f.image_visits, 0)} to {f.image_visits}" for f in study.rungs)
         out.print(Text(f"trained, in image visits: {ends}; the front is of the last"), soft_wrap=True)
-    for text in _closing(study, summary):
+    for text in [*_closing(study, summary), *closing(store, row, frame, db)]:
         out.print(Text(text), soft_wrap=True)
     out.print(Text(f"next: python -m dashboard{'' if db == 'csp.db' else f' --db {db}'}"), soft_wrap=True)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from evaluator.metrics import METRICS, metric
+from evaluator.metrics import METRICS, ZERO_COST, metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
 from evaluator.tasks import TASKS
@@ -219,6 +219,9 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     objectives = tuple(Objective(metric=metric(name).name) for name in names)
     if len({o.metric for o in objectives}) != len(objectives) or not objectives:
         raise StudyError(f"objectives {names} need at least one metric, each once")
+    if set(names) & set(ZERO_COST):
+        raise StudyError(f"objectives {names}: scores of untrained networks ({', '.join(ZERO_COST)}) are shown and "
+                         "correlated, never searched for; see `python -m search.audit`")  # fmt: skip
     if METRICS[names[0]].paper or names[0].startswith("latency"):
         raise StudyError(f"the first objective is the trained score ('{task.objective}'), not '{names[0]}'")
     sampler = _table(data, "sampler", ("name", "population"))
