@@ -1,0 +1,93 @@
+"""What the commands that train share: one line for bad input, the limits of a worker, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, CycloptsError
+
+if TYPE_CHECKING:
+    from search.engines import Engine
+
+USAGE = 2
+"""Exit code for bad input."""
+INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """Bad input; the message is the one line that the user sees."""
+
+
+def call(app: App, arguments: list[str] | None = None) -> int:
+    """Run a command line; returns the exit code. User errors are one line on stderr and code 2."""
+    try:
+        code = app(arguments, exit_on_error=False, print_error=False)
+    except (CycloptsError, UsageError, ValueError) as error:
+        # ValueError is what the parts raise for bad input (StudyError, StoreError, SpaceError, TaskError).
+        if isinstance(error, ValueError) and not _ours(error):
+            raise
+        text = " ".join(str(error).split())
+        print(f"error: {text}", file=sys.stderr)
+        return USAGE
+    return int(code or 0)
+
+
+def _ours(error: ValueError) -> bool:
+    return type(error).__module__.split(".")[0] in ("search", "space", "evaluator")
+
+
+def check_limits_of_workers(workers: int | None, time_limit: float | None, memory_limit: float | None) -> None:
+    """Raise UsageError for what no training could keep to."""
+    if workers is not None and workers < 1:
+        raise UsageError(f"--workers is {workers}; it must be at least 1")
+    if time_limit is not None and time_limit < 1:
+        raise UsageError(f"--time-limit is {time_limit}; it must be at least 1 second")
+    if memory_limit is not None and memory_limit < 0.25:
+        raise UsageError(f"--memory-limit is {memory_limit}; it must be at least 0.25 GiB")
+
+
+def shown_database(db: str) -> str:
+    """The database as a person may see it. Raises UsageError for one that would not be kept."""
+    from search.store import url_of
+
+    url = url_of(db)
+    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
+        raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
+    return db if "://" not in db else url.render_as_string(hide_password=True)
+
+
+def make_engine(name: str, workers: int | None, time_limit: float, memory_limit: float | None) -> Engine:
+    """The engine called `name`: a worker a core and 80 % of the memory, shared, unless said otherwise."""
+    import psutil
+
+    from search.engines.inline import InlineEngine
+    from search.engines.process import ProcessEngine
+
+    if name == "inline":
+        return InlineEngine()
+    workers = workers or os.cpu_count() or 1
+    memory = memory_limit or psutil.virtual_memory().total / 2**30 * 0.8 / workers
+    return ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))
+
+
+@contextmanager
+def stopping(event: threading.Event) -> Iterator[None]:
+    """Within, the first Ctrl-C (or SIGTERM) sets `event`, and the second raises KeyboardInterrupt."""
+
+    def stop(number: int, _: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
