@@ -129,9 +129,10 @@ def judge(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> Ver
     objectives = _objectives(frame, config)
     chosen = in_effect(config)
     seeds = chosen[1] if chosen else []
-    known = frame[~np.isnan(proxy_values(frame, config)).any(axis=1)]
-    kept = known.loc[[len(scores.get(identity, {})) >= MIN_SEEDS for identity in known["id"]]]
-    ids = [str(identity) for identity in kept["id"]]
+    values = proxy_values(frame, config)
+    enough = [len(scores.get(identity, {})) >= MIN_SEEDS for identity in frame["id"].tolist()]
+    rows = np.flatnonzero(~np.isnan(values).any(axis=1) & np.array(enough, bool))
+    ids = [str(frame["id"].iloc[row]) for row in rows]
     table = np.array([[scores[i].get(seed, np.nan) for seed in seeds] for i in ids], float).reshape(
         len(ids), len(seeds)
     )
@@ -147,7 +148,7 @@ def judge(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> Ver
         mean=np.nanmean(table, axis=1),
         spread=np.nanstd(table, axis=1, ddof=1),
         n=(~np.isnan(table)).sum(axis=1),
-        front_share=front_shares(ids, sign * table, _minimised(kept, objectives)[:, 1:], seed=config.get("seed", 0)),
+        front_share=front_shares(ids, sign * table, values[rows, 1:], seed=config.get("seed", 0)),
         noise=noise,
         freedom=freedom,
     )

@@ -172,6 +172,7 @@ def _chosen(frame: pd.DataFrame, row: StudyRow, top: int | None, ids: list[str] 
 def _verify(store: Store, row: StudyRow, chosen: list[str], visits: int, seeds: int, db: str, *,
             engine: Callable[[], Engine]) -> int:  # fmt: skip
     from evaluator.recipe import recipe_for
+    from evaluator.record import environment
     from evaluator.tasks import TASKS
     from search.display import Display
     from search.progress import Interrupted
@@ -187,8 +188,7 @@ def _verify(store: Store, row: StudyRow, chosen: list[str], visits: int, seeds: 
     architectures = [store.architecture(identity) for identity in chosen]
     jobs = jobs_of(row, [a for a in architectures if a is not None], visits, seeds)
     display = Display(f"verify {row.name}", len(jobs))
-    notice = task.prepare()
-    if notice:
+    if notice := task.prepare():
         display.say(notice)
     before = row.config.get("verified")
     if before and before["image_visits"] != visits:
@@ -200,23 +200,24 @@ def _verify(store: Store, row: StudyRow, chosen: list[str], visits: int, seeds: 
     stored = {id(job): found for job in jobs if (found := store.evaluation(job, recipe_id)) is not None}
     display.phase(
         f"verifying {len(chosen)} candidates of '{row.name}': {seeds} seeds each, {visits:,} image visits"
-        + (f"; {len(stored)} of {len(jobs)} trainings are known already" if stored else "")
+        + (f"; known already: {len(stored)} of {len(jobs)} trainings" if stored else "")
     )
     watcher = _Watcher(display, row, jobs, len(stored))
+    missing = [job for job in jobs if id(job) not in stored]
+    runner = engine() if missing else None
     stop = threading.Event()
-    runner = engine()
     try:
         with stopping(stop), display:
-            missing = [job for job in jobs if id(job) not in stored]
-            for job, evaluation in train(missing, runner, stop):
-                store.record_evaluation(job, recipe_id, evaluation, _here())
+            for job, evaluation in train(missing, runner, stop) if runner else ():
+                store.record_evaluation(job, recipe_id, evaluation, environment())
                 watcher.trained(job, evaluation)
     except (Interrupted, KeyboardInterrupt):
         display.say(f"stopped with {watcher.done} of {len(jobs)} trainings recorded in {db}; "
                     "the same command goes on from here")  # fmt: skip
         return INTERRUPTED
     finally:
-        runner.kill()
+        if runner:
+            runner.kill()
     report(store, row.name, db, failed=watcher.failed)
     return 0
 
@@ -277,12 +278,6 @@ def train(jobs: Iterable[Job], engine: Engine, stop: threading.Event) -> Iterabl
                 yield job, Evaluation(state="failed", reason=str(error))
         if stop.is_set():
             raise Interrupted
-
-
-def _here() -> Any:
-    from evaluator.record import environment
-
-    return environment()
 
 
 class _Watcher:
