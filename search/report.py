@@ -78,7 +78,8 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
     unverified = int((best["verdict"] == "unverified").sum())
     if unverified:
         named = f" --name {shlex.quote(row.name)}" if len(store.studies()) > 1 else ""
-        out.print(Text(f"{unverified} of the {len(best)} on this front are unverified; before you deploy one: "
+        count = "all" if unverified == len(best) else f"{unverified} of the"
+        out.print(Text(f"{count} {len(best)} on this front are unverified; before you deploy one: "
                        f"python -m search.verify{options}{named}"), soft_wrap=True)  # fmt: skip
     out.print(Text(f"next: python -m dashboard{options}"), soft_wrap=True)
 

@@ -193,7 +193,7 @@ def proxy_values(frame: pd.DataFrame, config: Mapping[str, Any]) -> Array:
     return np.where(done[:, None], _minimised(frame, _objectives(frame, config)), np.nan)
 
 
-def statement(row: Mapping[str, Any], score: str) -> str:
+def statement(row: Mapping[str, Any] | pd.Series[Any], score: str) -> str:
     """One sentence on how far a candidate (a row of `Store.frame`) is verified; `score` is the study's."""
     from evaluator.metrics import METRICS
 
