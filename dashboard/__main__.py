@@ -6,6 +6,7 @@ import errno
 import socket
 import sys
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -32,7 +33,8 @@ class UsageError(Exception):
 @app.default
 def run(
     *,
-    db: str = "csp.db",
+    db: str | None = None,
+    demo: Annotated[bool, Parameter(negative="")] = False,
     host: str = "127.0.0.1",
     port: int = 8050,
     open: Annotated[bool, Parameter(negative="")] = False,
@@ -43,7 +45,9 @@ def run(
     Parameters
     ----------
     db
-        SQLite file or SQLAlchemy URL; it may not exist yet.
+        SQLite file or SQLAlchemy URL; it may not exist yet. csp.db by default.
+    demo
+        Look at the study that ships with the product, instead of a database of yours.
     host
         Address to listen on. Anything but this machine alone is without a login.
     port
@@ -55,18 +59,25 @@ def run(
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"--port is {port}; it must be between 0 and 65535")
+    if demo and db is not None:
+        raise UsageError("--demo and --db exclude each other; give one of them")
     shown = _references(reference or [])
     listener = _listen(host, port)
     with listener:
         from dashboard.data import Database
-        from search.store import StoreError
+        from dashboard.demo import SHOWN, unpacked
+        from search.store import DEFAULT_PATH, StoreError
 
-        try:
-            database = Database(db)
-            database.check()
-        except StoreError as error:
-            raise UsageError(str(error)) from error
-        _serve(database, listener, host, shown, browser=open)
+        with ExitStack() as stack:
+            try:
+                if demo:
+                    database = Database(stack.enter_context(unpacked()), shown=SHOWN)
+                else:
+                    database = Database(db or DEFAULT_PATH)
+                database.check()
+            except StoreError as error:
+                raise UsageError(str(error)) from error
+            _serve(database, listener, host, shown, browser=open)
     return 0
 
 

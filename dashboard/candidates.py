@@ -30,9 +30,11 @@ def prepare(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def numbers(frame: pd.DataFrame, name: str) -> Numbers:
-    """A numeric column in base units as floats; what is missing or no number is NaN."""
+    """A numeric column in base units as floats; what is missing or no number is NaN, and so is a column."""
     import pandas as pd
 
+    if name not in frame:  # a verified score other than the study's
+        return np.full(len(frame), np.nan)
     result: Numbers = np.array(pd.to_numeric(frame[name], errors="coerce"), dtype=float)
     return result
 
@@ -143,6 +145,16 @@ def status(frame: pd.DataFrame, highlighted: Mask) -> list[str]:
         "on front" if on else STATUS.get(state, "waiting")
         for on, state in zip(highlighted, frame["state"].tolist(), strict=True)
     ]
+
+
+def verdicts(frame: pd.DataFrame) -> Any:
+    """What the verification says of each row, as an array of texts."""
+    return np.asarray(frame["verdict"], dtype=object)
+
+
+def any_verified(frame: pd.DataFrame) -> bool:
+    """Whether the study has a verification with a result."""
+    return bool((verdicts(frame) != "unverified").any())
 
 
 def filter_texts(view: View) -> list[str]:

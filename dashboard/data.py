@@ -41,6 +41,8 @@ class Snapshot:
     read_at: float = 0.0
     problem: str | None = None
     """Why the newest data could not be read; what else is here is then older."""
+    database: str | None = None
+    """The database for `--db`, as `Database.shown`; None for one that no command may write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +55,17 @@ class Detail:
 
 
 class Database:
-    """A database to look at: a path or SQLAlchemy URL. Safe for threads."""
+    """A database to look at: a path or SQLAlchemy URL. Safe for threads.
 
-    def __init__(self, database: str) -> None:
+    `shown` is what to call one that is not the user's own.
+    """
+
+    def __init__(self, database: str, *, shown: str | None = None) -> None:
         self.url = url_of(database)
         self.database = database
-        self.shown = str(self.url.database) if self._is_file else self.url.render_as_string(hide_password=True)
+        self._own = shown is None
+        place = str(self.url.database) if self._is_file else self.url.render_as_string(hide_password=True)
+        self.shown = place if shown is None else shown
         self._lock = threading.Lock()
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
@@ -158,6 +165,7 @@ class Database:
             studies=studies,
             frame=frame,
             read_at=time.time(),
+            database=self.shown if self._own else None,
         )
         self._cache[study.name] = found
         return found

@@ -7,13 +7,16 @@ end of it is better.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from evaluator.metrics import METRICS
+from search.verification import VERDICTS
 
 Kind = Literal["metric", "number", "category"]
 MISSING = "–"
+VERIFIED = "verified_"
+"""Before a score's name: its mean over the trainings of the study's verification."""
 
 _LABELS = {
     "ap": "AP",
@@ -45,6 +48,7 @@ _NUMBERS = {
     "stem_width": ("Stem width", "channels of the first convolution"),
     "head_width": ("Head width", "channels of the head's maps"),
     "maxout": ("Maxout", "channel groups of the Maxout before concatenation; 1 is none"),
+    "front_share": ("Front share", "share of the draws in which a verified candidate is on the verified front"),
     "number": ("Proposal number", "order in which the sampler proposed the candidates"),
 }
 _CATEGORIES = {
@@ -56,6 +60,7 @@ _CATEGORIES = {
     "growth_rate": ("Growth rate", "channels that each dense layer adds"),
     "bottleneck_ratio": ("Bottleneck ratio", "inner over outer width of a block"),
     "cardinality": ("Cardinality", "groups of a resx block's 3×3 convolution"),
+    "verdict": ("Verification", "; ".join(f"{name}: {meaning}" for name, meaning in VERDICTS.items())),
 }
 
 
@@ -83,7 +88,9 @@ class Field:
             return MISSING
         if self.name == "flops":
             return METRICS["macs"].show(value)
-        return METRICS[self.name].show(value) if self.kind == "metric" else f"{value:g}"
+        if self.name == "front_share":
+            return f"{value:.1%}"
+        return METRICS[self.name.removeprefix(VERIFIED)].show(value) if self.kind == "metric" else f"{value:g}"
 
     def show_scaled(self, value: float) -> str:
         """A number already in `unit`, for example the bound of a filter."""
@@ -103,6 +110,14 @@ def _fields() -> dict[str, Field]:
         )
         for name, metric in METRICS.items()
     }
+    for name, metric in METRICS.items():
+        if not metric.paper and not name.startswith("latency"):
+            label = fields[name].label
+            label = label if label.startswith("AP") else label.lower()
+            fields[f"{VERIFIED}{name}"] = replace(
+                fields[name], name=f"{VERIFIED}{name}", label=f"Verified {label}",
+                meaning=f"{metric.meaning}; mean over the long trainings of the verification",
+            )  # fmt: skip
     macs = fields["macs"]
     fields["flops"] = Field(
         name="flops", label="FLOPs", meaning="2 × MACs, derived", kind="metric", unit=macs.unit,
@@ -121,5 +136,5 @@ FIELDS: dict[str, Field] = _fields()
 NUMERIC = tuple(name for name, field in FIELDS.items() if field.kind != "category")
 FILTERED = ("ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes", "weight_bytes", "partial_ratio", "depth")
 """Fields with a slider, in the order of the rail; one without data is hidden."""
-CHIPS = ("block", "fusion", "head")
+CHIPS = ("verdict", "block", "fusion", "head")
 """Categories with a row of check boxes."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.candidates import Mask, Numbers, Picked, categories, numbers, status
-from dashboard.fields import FIELDS, Field
+from dashboard.candidates import Mask, Numbers, Picked, any_verified, categories, numbers, status, verdicts
+from dashboard.fields import FIELDS, VERIFIED, Field
 from dashboard.references import Reference
 from dashboard.view import View, Zoom
+from search.verification import statement
 from space.cost import Part
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 SHOW_IN_HOVER = ("latency_ms", "macs", "params", "peak_bytes")
+SYMBOLS = {"unverified": "circle", "verified": "square", "overturned": "circle"}
+"""Complete candidates by verdict; an overturned one is crossed out besides."""
+CROSSED = "circle-x-open"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, sc
             references: Sequence[Reference] = ()) -> go.Figure:  # fmt: skip
     """The Pareto plot: dominated candidates pale, the front as a step line with filled markers.
 
+    Verified candidates are squares, overturned ones crossed out; a verified score has its spread as a bar.
     `references` are drawn as dashed lines at their cost, or as diamonds where both axes are costs. Candidates
     without a y value (failed, refused, waiting) stand in a strip below the axis at their x value.
     """
@@ -105,7 +110,9 @@ def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, sc
     strip = drawn & np.isnan(y)
     figure = go.Figure()
     context = _Context(frame=frame, x=x, y=y, theme=theme, texts=hover_texts(frame, picked, score),
-                       sizes=_sizes(frame, view.size))  # fmt: skip
+                       sizes=_sizes(frame, view.size), symbols=[SYMBOLS[verdict] for verdict in verdicts(frame)],
+                       spread=numbers(frame, f"{view.y}_spread") * fy.scale if view.y.startswith(VERIFIED) else None,
+                       )  # fmt: skip
     _front_lines(figure, context, picked, view)
     done = inside & np.asarray(frame["state"] == "complete", dtype=bool)
     _candidates(figure, context, done, picked.highlighted, view)
@@ -125,6 +132,7 @@ def scatter(frame: pd.DataFrame, view: View, picked: Picked, theme: Theme, *, sc
         _points(figure, context, strip & np.asarray(frame["state"] == "complete"), marker,
                 name=f"no {fy.label}", strip=True)  # fmt: skip
     _marks(figure, context, picked, view, inside)
+    _verification(figure, context, picked, view, done)
     _references(figure, references, view, theme, x[inside], y[inside])
     _style_scatter(figure, view, theme, bool(strip.any()))
     return figure
@@ -162,6 +170,9 @@ class _Context:
     theme: Theme
     texts: list[str]
     sizes: list[float]
+    symbols: list[str]
+    spread: Numbers | None
+    """Length of the bars on y."""
 
 
 def _front_lines(figure: go.Figure, context: _Context, picked: Picked, view: View) -> None:
@@ -212,9 +223,10 @@ def _candidates(figure: go.Figure, context: _Context, rows: Mask, highlighted: M
     groups = np.array(names, dtype=object)
     for name, color in family_colors(names, theme).items():
         mine = rows & (groups == name)
+        symbol = {"verified": "square", "overturned": CROSSED}.get(name, "circle")
         # The legend names each family once, in full colour, even where only pale points are left.
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=html.escape(name),
-                                    marker={"color": color, "size": 8}))  # fmt: skip
+                                    marker={"color": color, "size": 8, "symbol": symbol}))  # fmt: skip
         for mask, marker in ((mine & ~highlighted, {"color": color, "opacity": 0.35, "line": {"width": 0}}),
                              (mine & highlighted, {"color": color, "line": edge})):  # fmt: skip
             if mask.any():
@@ -240,14 +252,21 @@ def _points(figure: go.Figure, context: _Context, mask: Mask, marker: Mapping[st
     rows = np.flatnonzero(mask)
     frame = context.frame
     key = [[int(frame["number"].iloc[row]), str(frame["id"].iloc[row])] for row in rows]
-    sizes = {} if "size" in marker else {"size": [context.sizes[row] for row in rows]}
+    given: dict[str, Any] = {}
+    if "symbol" not in marker:
+        given = {"size": [context.sizes[row] for row in rows], "symbol": [context.symbols[row] for row in rows]}
+    bars = None
+    if context.spread is not None and not strip:
+        lengths = [0.0 if math.isnan(context.spread[row]) else float(context.spread[row]) for row in rows]
+        bars = {"type": "data", "array": lengths, "color": context.theme.muted, "thickness": 1, "width": 3}
     figure.add_trace(
         go.Scatter(
             x=context.x[rows].tolist(),
             y=[0.5] * len(rows) if strip else context.y[rows].tolist(),
             yaxis="y2" if strip else "y",
             mode="markers",
-            marker={**marker, **sizes},
+            marker={**given, **marker},
+            error_y=bars,
             name=html.escape(name),
             showlegend=legend,
             customdata=key,
@@ -257,6 +276,23 @@ def _points(figure: go.Figure, context: _Context, mask: Mask, marker: Mapping[st
             unselected={"marker": {"opacity": marker.get("opacity", 1.0)}},
         )
     )
+
+
+def _verification(figure: go.Figure, context: _Context, picked: Picked, view: View, done: Mask) -> None:
+    """The crosses over overturned candidates, and what square and cross mean; nothing before a verification."""
+    if not any_verified(context.frame):
+        return
+    said, theme = verdicts(context.frame), context.theme
+    crossed = {"symbol": CROSSED, "color": theme.ink, "line": {"width": 1.5}}
+    square = {"symbol": "square", "color": theme.muted, "size": 9}
+    for name, marker in (("verified", square), ("overturned", {**crossed, "size": 11})):
+        if view.color != "verdict" and (done & (said == name)).any():
+            figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=name, marker=marker))
+    rows = np.flatnonzero(done & (said == "overturned"))
+    if len(rows):
+        marker = {**crossed, "size": [22 if row == picked.best else context.sizes[row] + 3 for row in rows]}
+        figure.add_trace(go.Scatter(x=context.x[rows].tolist(), y=context.y[rows].tolist(), mode="markers",
+                                    marker=marker, name="overturned", hoverinfo="skip", showlegend=False))  # fmt: skip
 
 
 def _marks(figure: go.Figure, context: _Context, picked: Picked, view: View, inside: Mask) -> None:
@@ -291,7 +327,7 @@ def hover_texts(frame: pd.DataFrame, picked: Picked, score: str) -> list[str]:
     names = list(dict.fromkeys((score, *SHOW_IN_HOVER)))
     columns = {name: numbers(frame, name) for name in names}
     spreads = {name: numbers(frame, f"{name}_spread") for name in names}
-    labels = status(frame, picked.highlighted)
+    labels, said = status(frame, picked.highlighted), verdicts(frame)
     described = ["·".join(part) for part in zip(*(categories(frame, c) for c in ("block", "fusion", "head")))]
     texts = []
     for row, (number, key, reason) in enumerate(
@@ -302,6 +338,8 @@ def hover_texts(frame: pd.DataFrame, picked: Picked, score: str) -> list[str]:
             spread = spreads[name][row]
             tail = "" if math.isnan(spread) else f" ± {FIELDS[name].show(spread)}"
             lines.append(f"{FIELDS[name].label} {FIELDS[name].show(columns[name][row])}{tail}")
+        if said[row] != "unverified":
+            lines.append("<br>on the front".join(statement(frame.iloc[row], score).split(" on the front")))
         if isinstance(reason, str) and reason:
             lines.append(html.escape(reason[:90]))
         texts.append("<br>".join(lines))
@@ -338,7 +376,7 @@ def _style_scatter(figure: go.Figure, view: View, theme: Theme, strip: bool) -> 
         hovermode="closest",
         hoverdistance=12,
         legend={"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False,
-                "itemdoubleclick": False, "font": {"size": 12}},
+                "itemdoubleclick": False, "font": {"size": 12}, "indentation": -8},
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         modebar={"orientation": "h", "bgcolor": "rgba(0,0,0,0)", "color": theme.muted, "activecolor": theme.ink},
     )  # fmt: skip
@@ -346,7 +384,7 @@ def _style_scatter(figure: go.Figure, view: View, theme: Theme, strip: bool) -> 
         figure.update_layout(
             yaxis2={"domain": [0.0, 0.07], "range": [0, 1], "fixedrange": True, "showgrid": False,
                     "zeroline": False, "tickvals": [0.5], "ticktext": [f"no {fy.label}"], "ticks": "",
-                    "anchor": "x", "tickfont": {"size": 11, "color": theme.muted}},
+                    "anchor": "x", "automargin": True, "tickfont": {"size": 11, "color": theme.muted}},
         )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ class UsageError(Exception):
 def call(app: App, arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code. User errors are one line on stderr and code 2."""
     try:
-        code = app(arguments, exit_on_error=False, print_error=False)
+        code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError, ValueError) as error:
         # ValueError is what the parts raise for bad input (StudyError, StoreError, SpaceError, TaskError).
         if isinstance(error, ValueError) and not _ours(error):

@@ -9,14 +9,19 @@ import numpy as np
 import pandas as pd
 
 from evaluator.metrics import METRICS, ZERO_COST
+from search import verification
 
 TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "score",
                      "val_loss", "train_seconds", "train_cpu_seconds"})  # fmt: skip
 """Metrics that a training gives; all others describe the deployment."""
 
 
-def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> pd.DataFrame:
-    """The table of `Store.frame`, from a study's config, its proposals and the measurements of their networks."""
+def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
+          long: verification.Scores) -> pd.DataFrame:  # fmt: skip
+    """The table of `Store.frame`, from a study's config, its proposals and the measurements of their networks.
+
+    `long` holds the scores of the study's verification.
+    """
     table: dict[str, list[Any]] = {
         "number": [row.number for row in rows],
         "id": [row.architecture_id for row in rows],
@@ -68,11 +73,14 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any]) -> 
             for name, item in zip(columns, (value, spread, n, origin), strict=True):
                 columns[name].append(item)
         table |= columns
-    return pd.DataFrame(table)
+    frame = pd.DataFrame(table)
+    return frame.assign(**verification.columns(frame, config, long))
 
 
 def _rung(config: dict[str, Any], fact: Any) -> int | None:
-    """The study's rung of which a training has the length; None if another study trained it otherwise."""
+    """The study's rung of which a training has the length; None for a verification, or another study's."""
+    if verification.belongs(config, fact._mapping):
+        return None
     visits = config.get("image_visits")
     if visits is None:
         return int(fact.rung or 0)

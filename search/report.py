@@ -1,24 +1,19 @@
-"""What a person sees of a running search: a live bar on a terminal, plain lines elsewhere, a table at the end.
-
-Progress goes to stderr, results to stdout.
-"""
+"""What a person sees of a search: a line a candidate while it runs (stderr), the front at the end (stdout)."""
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
-from collections import deque
 from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
-from rich.console import Group
-from rich.live import Live
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from evaluator.metrics import METRICS
 from evaluator.tasks import TASKS, Analytic
+from search.display import Display, clock
 from search.evidence import closing
 
 if TYPE_CHECKING:
@@ -26,51 +21,15 @@ if TYPE_CHECKING:
     from search.store import Proposal, Store, StudyRow
     from search.study import Study
 
-LAST = 6
-"""Candidates that the live display keeps."""
 
-
-class Console:
+class Console(Display):
     """The search's `Progress`. A context manager while the search runs."""
 
     def __init__(self, study: Study) -> None:
+        super().__init__(study.name, study.budget)
         self._study = study
-        self._rich = RichConsole(stderr=True, highlight=False)
-        self._live: Live | None = None
-        self._lines: deque[str] = deque(maxlen=LAST)
-        self._bar = Progress(TextColumn("{task.description}"), BarColumn(bar_width=None),
-                             TextColumn("{task.completed:.0f} of {task.total:.0f}"), TimeElapsedColumn(),
-                             TextColumn("{task.fields[eta]}"), console=self._rich)  # fmt: skip
-        self._task = self._bar.add_task(study.name, total=study.budget, eta="")
-        self._phase = ""
-        self._status = ""
-        self._start = time.monotonic()
         self._first: int | None = None
         self._first_at = 0.0
-
-    def __enter__(self) -> Console:
-        self._start = time.monotonic()
-        if self._rich.is_terminal:
-            self._live = Live(self._draw(), console=self._rich, refresh_per_second=4, transient=True)
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-
-    def say(self, text: str) -> None:
-        """One line for the person watching."""
-        self._rich.print(Text(text), soft_wrap=True)
-
-    def phase(self, text: str) -> None:
-        """A new step began."""
-        self._phase = text
-        if self._live is None:
-            self.say(f"-- {text}")
-        else:
-            self._live.update(self._draw())
 
     def candidate(self, summary: Summary, proposal: Proposal, values: dict[str, float], note: str) -> None:
         """A candidate is finished: one line."""
@@ -91,26 +50,12 @@ class Console:
         else:
             # The first generation's latencies were all measured before its first candidate was finished.
             rate = (now - self._first_at) / max(1, finished - 1)
-        left = f"about {_clock(rate * max(0, summary.budget - done))} left" if finished > 2 else ""
+        left = f"about {clock(rate * max(0, summary.budget - done))} left" if finished > 2 else ""
         volume = "–" if summary.hypervolume is None else f"{summary.hypervolume:.3f}"
-        self._status = f"{len(summary.front)} on the front, hypervolume {volume}" + (
+        status = f"{len(summary.front)} on the front, hypervolume {volume}" + (
             f", {summary.failed} failed" if summary.failed else ""
         )
-        self._bar.update(self._task, completed=done, eta=left)
-        if self._live is None:
-            self.say(f"{line}   ({', '.join(filter(None, (self._status, left)))})")
-        else:
-            self._lines.append(line)
-            self._live.update(self._draw())
-
-    def _draw(self) -> Group:
-        return Group(*(Text(line) for line in self._lines), Text(f"{self._phase}; {self._status}", style="dim"),
-                     self._bar)  # fmt: skip
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
+        self.advance(done, line, status, left)
 
 
 def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: str) -> None:
@@ -135,13 +80,20 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
         out.print(Text(f"trained, in image visits: {ends}; the front is of the last"), soft_wrap=True)
     for text in [*_closing(study, summary), *closing(store, row, frame, db)]:
         out.print(Text(text), soft_wrap=True)
-    out.print(Text(f"next: python -m dashboard{'' if db == 'csp.db' else f' --db {db}'}"), soft_wrap=True)
+    options = "" if db == "csp.db" else f" --db {shlex.quote(db)}"
+    unverified = int((best["verdict"] == "unverified").sum())
+    if unverified:
+        named = f" --name {shlex.quote(row.name)}" if len(store.studies()) > 1 else ""
+        count = "all" if unverified == len(best) else f"{unverified} of the"
+        out.print(Text(f"{count} {len(best)} on this front are unverified; before you deploy one: "
+                       f"python -m search.verify{options}{named}"), soft_wrap=True)  # fmt: skip
+    out.print(Text(f"next: python -m dashboard{options}"), soft_wrap=True)
 
 
 def _closing(study: Study, s: Summary) -> list[str]:
     total = s.total_seconds or 1.0
     lines = [
-        f"{_clock(s.total_seconds)}: {s.training_seconds / total:.0%} training, "
+        f"{clock(s.total_seconds)}: {s.training_seconds / total:.0%} training, "
         f"{s.latency_seconds / total:.0%} measuring latency, {s.other_share:.0%} everything else",
         f"{s.admitted} trained, {s.failed} of them failed; {s.refused} refused by limits"
         + (f"; repeats skipped: {s.duplicates}" if s.duplicates else ""),

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, Parameter
+
+from search.command import (
+    INTERRUPTED,
+    UsageError,
+    call,
+    check_limits_of_workers,
+    make_engine,
+    shown_database,
+    stopping,
+)
 
 if TYPE_CHECKING:
     from search.engines import Engine
     from search.store import Store, StudyRow
     from search.study import Study
 
-USAGE = 2
-"""Exit code for bad input."""
-INTERRUPTED = 130
-
 app = App(
     name="python -m search.run",
     help="Search the CSP design space: propose, profile, train, record. The same command goes on where it stopped.",
     version_flags=[],
 )
-
-
-class UsageError(Exception):
-    """Bad input; the message is the one line that the user sees."""
 
 
 @app.default
@@ -90,36 +91,27 @@ def run(
     """
     if resume and new:
         raise UsageError("--resume and --new exclude each other; give one of them")
-    for option, value in (("--budget", budget), ("--workers", workers)):
-        if value is not None and value < 1:
-            raise UsageError(f"{option} is {value}; it must be at least 1")
-    if time_limit < 1:
-        raise UsageError(f"--time-limit is {time_limit}; it must be at least 1 second")
-    if memory_limit is not None and memory_limit < 0.25:
-        raise UsageError(f"--memory-limit is {memory_limit}; it must be at least 0.25 GiB")
-
-    from search.store import Store, url_of
-    from search.study import built_in, load
-
-    url = url_of(db)
-    if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
-        raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
-
-    shown = db if "://" not in db else url.render_as_string(hide_password=True)
-    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
-                  start=start)  # fmt: skip
-    with Store.open(db) as store, store.lock():
-        return _search(chosen, store, shown, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
-                       time_limit=time_limit, memory_limit=memory_limit, inline=engine == "inline")  # fmt: skip
-
-
-def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, workers: int, time_limit: float,
-            memory_limit: float | None, inline: bool) -> int:  # fmt: skip
-    import psutil
+    if budget is not None and budget < 1:
+        raise UsageError(f"--budget is {budget}; it must be at least 1")
+    check_limits_of_workers(workers, time_limit, memory_limit)
 
     from evaluator.tasks import TASKS, Analytic
-    from search.engines.inline import InlineEngine
-    from search.engines.process import ProcessEngine
+    from search.store import Store
+    from search.study import built_in, load
+
+    shown = shown_database(db)
+    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
+                  start=start)  # fmt: skip
+    # A formula needs no process of its own, which would take a hundred times longer than its answer.
+    kind = "inline" if isinstance(TASKS.get(chosen.task), Analytic) and not chosen.timed else engine
+    with Store.open(db) as store, store.lock():
+        return _search(chosen, store, shown, resume=resume, new=new,
+                       engine=lambda: make_engine(kind, workers, time_limit, memory_limit))  # fmt: skip
+
+
+def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool,
+            engine: Callable[[], Engine]) -> int:  # fmt: skip
+    from evaluator.tasks import TASKS
     from search.limits import check_limits
     from search.loop import Search
     from search.progress import Interrupted
@@ -139,24 +131,13 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
     for network, genome, changes in study.starting_points() if not store.proposals(row.id) else []:
         changed = f"; changed for this space: {', '.join(changes)}" if changes else ""
         console.say(f"starting from {network} as {study.space.build(genome).id}{changed}")
-    store.update_study(row.id, state="running", message=None, config={**row.config, "budget": study.budget})
-    memory = memory_limit or psutil.virtual_memory().total / 2**30 * 0.8 / workers
-    engine: Engine = ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))
-    if inline or (isinstance(TASKS.get(study.task), Analytic) and not study.timed):
-        # A formula needs no process of its own, which would take a hundred times longer than its answer.
-        engine = InlineEngine()
-    search = Search(study, row, store, engine, console)
-
-    def stop(number: int, _: Any) -> None:
-        if search.stop.is_set():  # a second time: now
-            raise KeyboardInterrupt
-        search.stop.set()
-
-    handlers = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    store.update_study(row.id, state="running", message=None, config={**row.config, **_wishes(study)})
+    runner = engine()
+    search = Search(study, row, store, runner, console)
     state = "interrupted"
     message: str | None = "stopped by an error"
     try:
-        with console:
+        with stopping(search.stop), console:
             summary = search.run()
         state, message = ("stopped" if summary.stopped else "complete"), summary.stopped
     except (Interrupted, KeyboardInterrupt):
@@ -167,10 +148,8 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool, wor
         )
         return INTERRUPTED
     finally:
-        engine.kill()
+        runner.kill()
         store.update_study(row.id, state=state, message=message)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     farewell(study, row, store, summary, db)
     return 0
 
@@ -204,7 +183,12 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
     if row is not None:
         taken = {other.name for other in store.studies()}
         name = next(f"{study.name}-{n}" for n in itertools.count(2) if f"{study.name}-{n}" not in taken)
-    return store.create_study(name, {**identity, "budget": study.budget}, study.seed)
+    return store.create_study(name, {**identity, **_wishes(study)}, study.seed)
+
+
+def _wishes(study: Study) -> dict[str, Any]:
+    """What the store keeps of a study that may change when it goes on."""
+    return {"budget": study.budget, "verify": study.verify}
 
 
 def _plain(value: Any) -> Any:
@@ -214,20 +198,7 @@ def _plain(value: Any) -> Any:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. User errors are one line on stderr and code 2."""
-    try:
-        code = app(arguments, exit_on_error=False, print_error=False)
-    except (CycloptsError, UsageError, ValueError) as error:
-        # ValueError is what the parts raise for bad input (StudyError, StoreError, SpaceError, TaskError).
-        if isinstance(error, ValueError) and not _ours(error):
-            raise
-        text = " ".join(str(error).split())
-        print(f"error: {text}", file=sys.stderr)
-        return USAGE
-    return int(code or 0)
-
-
-def _ours(error: ValueError) -> bool:
-    return type(error).__module__.split(".")[0] in ("search", "space", "evaluator")
+    return call(app, arguments)
 
 
 if __name__ == "__main__":

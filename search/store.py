@@ -34,6 +34,7 @@ from search.schema import (
     proposals,
     studies,
 )
+from search.verification import in_effect
 from space.architecture import Architecture
 
 __all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StudyRow", "url_of"]
@@ -407,10 +408,12 @@ class Store:
 
         Columns: number, id, generation, state, reason, created_at, finished_at; the axes of `axes`;
         image_visits, the training that the trained metrics are of; and for each metric of
-        `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and `<metric>_origin`. A trained
-        metric is the mean over the seeds of the highest rung reached under the study's task and recipe; a
-        deployment metric is the newest value for the study's deployment. Missing is NaN, also in text columns
-        that have other values. Raises StoreError if there is no such study.
+        `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and
+        `<metric>_origin`. A trained metric is the mean over the seeds of the highest rung reached under the
+        study's task and recipe; a deployment metric is the newest value for the study's deployment. Of the
+        verification (`search.verification`): `verified_<score>` (mean over its seeds), `verified_<score>_spread`,
+        `verified_<score>_n`, `front_share` and `verdict`. Missing is NaN, also in text columns that have other
+        values. Raises StoreError if there is no such study.
         """
         from search.frame import build
 
@@ -434,4 +437,22 @@ class Store:
                 .where(m.architecture_id.in_(ids))
                 .order_by(m.id)
             ).all()  # fmt: skip
-        return build(study.config, rows, facts)
+        return build(study.config, rows, facts, self.long_scores(study))
+
+    def long_scores(self, study: StudyRow) -> dict[str, dict[int, float]]:
+        """Architecture id -> seed -> score of the study's verification; empty before the first."""
+        chosen, m = in_effect(study.config), measurements.c
+        if chosen is None:
+            return {}
+        query = (
+            select(m.architecture_id, m.seed, m.value)
+            .where(m.metric == study.config["objectives"][0]["metric"], m.value.is_not(None),
+                   m.task == study.config["task"], m.recipe == study.config["recipe_id"],
+                   m.image_visits == chosen[0], m.seed.in_(chosen[1]))
+            .order_by(m.id)
+        )  # fmt: skip
+        result: dict[str, dict[int, float]] = {}
+        with self._engine.connect() as connection:
+            for identity, seed, value in connection.execute(query):
+                result.setdefault(identity, {})[seed] = value
+        return result

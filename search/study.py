@@ -119,6 +119,8 @@ class Study:
     seed: int = 0
     start: tuple[str, ...] = ()
     """Networks of the zoo, or architecture files, whose nearest genomes are proposed first."""
+    verify: dict[str, int] = field(default_factory=dict)
+    """`image_visits` and `seeds` of `python -m search.verify`, where they are not its own."""
 
     def starting_points(self) -> list[tuple[str, Genome, list[str]]]:
         """Each network of `start` with the genome nearest to it and what had to change (`space.nearest`)."""
@@ -159,7 +161,7 @@ class Study:
 
 
 _KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space",
-         "start")  # fmt: skip
+         "start", "verify")  # fmt: skip
 
 
 def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
@@ -248,6 +250,11 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
             raise StudyError(f"[recipe] {key} is {value!r}; it must be a number, 0 or more")
     if recipe.get("batch", 1) < 1 or not isinstance(recipe.get("batch", 1), int):
         raise StudyError(f"[recipe] batch is {recipe['batch']!r}; it must be a whole number of at least 1")
+    verify = _table(data, "verify", ("image_visits", "seeds"))
+    stages = schedule.get("image_visits", [4000])
+    for key, low in (("image_visits", stages[-1] if isinstance(stages, list) and stages else 1), ("seeds", 2)):
+        if key in verify:
+            _whole(f"[verify] {key}", verify[key], low)
     if not isinstance(data["space"], dict):
         raise StudyError("'space' is a table: [space]")
     limits = [Limit.parse(text) for text in [*data.get("limits", []), *overrides.get("limits", [])]]
@@ -273,6 +280,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         keep=float(keep),
         deployment=Deployment(**{"num_classes": task.num_classes, **deploy}),
         recipe=recipe,
+        verify=verify,
         budget=_whole("budget", overrides.get("budget", data.get("budget", 200)), 1),
         seed=_whole("seed", overrides.get("seed", data.get("seed", 0)), 0, 2**31 - 1),
     )  # fmt: skip

@@ -9,12 +9,15 @@ import numpy as np
 
 from evaluator.record import Deployment, Environment, Evaluation, Fidelity, Job, Measurement
 from search.store import Proposal, Store
+from search.verification import proxy_front
+from search.verify import jobs_of, take_effect
 from space.architecture import Architecture
 from space.cost import cost
 from space.lower import lower
 from tests.strategies import random_architectures
 
 RECIPE = "4b4e26b761ff"
+VERIFY_VISITS = 16_000
 DEPLOYMENT = Deployment()
 MACHINE = Environment(
     host="Example CPU x4", cpu="Example CPU", cores=4, memory_bytes=8 * 2**30, system="Linux 6.1 x86_64",
@@ -26,6 +29,8 @@ def config(budget: int = 60) -> dict[str, Any]:
     """What search.run keeps of a study, as far as readers rely on it."""
     return {
         "task": "scenes",
+        "image_visits": [4000],
+        "recipe": {},
         "objectives": [{"metric": "ap", "direction": "maximize"}, {"metric": "macs", "direction": "minimize"},
                        {"metric": "latency_ms", "direction": "minimize"}],
         "limits": ["macs <= 700e6"],
@@ -105,3 +110,29 @@ def build(path: str, count: int = 60, *, name: str = "default", state: str = "co
         study = store.create_study(name, config(budget or count), seed=0)
         add(store, study.id, 0, count)
         store.update_study(study.id, state=state)
+
+
+def verify(path: str, name: str = "default") -> dict[str, str]:
+    """Long trainings of the front and of one behind it, so that there is every verdict; id -> verdict."""
+    with Store.open(path) as store:
+        row = store.study(name)
+        assert row is not None
+        frame = store.frame(name)
+        on = proxy_front(frame, row.config)
+        best_first = frame[on].sort_values("ap", ascending=False)
+        behind = frame[(frame["state"] == "complete") & ~on].head(1)
+        chosen = [*best_first["id"], *behind["id"]]
+        proxy = dict(zip(frame["id"], frame["ap"], strict=True))
+        row = take_effect(store, row, VERIFY_VISITS, 3)
+        rng = np.random.default_rng(5)
+        architectures = [a for i in chosen[:-2] + chosen[-1:] if (a := store.architecture(i)) is not None]
+        for job in jobs_of(row, architectures, VERIFY_VISITS, 3):
+            # The dearest one loses everything that the proxy promised.
+            level = 0.02 if job.architecture.id == chosen[0] else proxy[job.architecture.id] + 0.2
+            value = level + float(rng.normal(0, 0.004))
+            curve = [{"image_visits": v, "loss": 8 * math.exp(-v / 1500) + 1} for v in (200, 4000, VERIFY_VISITS)]
+            measured = Measurement(metric="ap", value=value, task=job.task, recipe=RECIPE, rung=job.fidelity.rung,
+                                   image_visits=VERIFY_VISITS, seed=job.seed, environment=MACHINE)  # fmt: skip
+            result = Evaluation(state="complete", measurements=[measured], curve=curve, seconds=30.0, cpu_seconds=29.0)
+            store.record_evaluation(job, RECIPE, result, MACHINE)
+        return dict(zip(*(store.frame(name)[c] for c in ("id", "verdict")), strict=True))

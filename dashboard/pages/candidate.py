@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 from dash import dcc, html
 
 from dashboard.data import Detail, Snapshot
-from dashboard.fields import FIELDS, MISSING
+from dashboard.fields import FIELDS, MISSING, VERIFIED
 from dashboard.figures import LAYER_QUANTITIES, bottleneck
+from dashboard.pages.message import option
+from dashboard.pages.overview import badge
 from dashboard.view import objectives_of
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment
+from search.verification import belongs, in_effect, statement
 from space.architecture import Architecture
 from space.cost import Cost, Part, breakdown, cost
 from space.graph import Graph
@@ -61,6 +65,7 @@ def body(detail: Detail, snapshot: Snapshot, query: str) -> list[Any]:
                     className="facts wide"),
             html.Div(
                 [
+                    html.Section(verification(detail, snapshot), id="verification"),
                     html.Section(
                         [
                             html.H2("Cost by stage"),
@@ -148,16 +153,59 @@ def headline(detail: Detail, paper: Cost, config: Mapping[str, Any]) -> list[htm
 
 
 def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The measurement that speaks for a study: of its recipe at the highest rung, or of its deployment."""
+    """The measurement that speaks for a study: of its recipe at its own highest rung, or of its deployment."""
     mine = [
         row
         for row in measurements
         if row["metric"] == name
         and row["value"] is not None
+        and not belongs(config, row)
         and row["recipe"] in (None, config.get("recipe_id"))
         and row["deployment"] in (None, config.get("deployment_id"))
     ]
     return max(mine, key=lambda row: (row["rung"] or 0, row["id"]), default=None)
+
+
+def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
+    """The proxy's score beside the long trainings, seed by seed, and what follows."""
+    title = html.H2("Verification")
+    config = snapshot.study.config if snapshot.study else {}
+    score = objectives_of(config)[0]
+    frame = snapshot.frame
+    mine = None if frame is None else frame[frame["id"] == detail.architecture.id]
+    if mine is None or not len(mine):
+        return [title, html.P("This candidate is of another study.", className="muted")]
+    row, field, chosen = mine.iloc[-1], FIELDS[score], in_effect(config)
+    said = [title, html.P([badge(row, score), f" {statement(row, score).partition(': ')[2]}."])]
+    own = [m for m in detail.measurements if m["metric"] == score and m["value"] is not None and belongs(config, m)]
+    if not own or chosen is None:
+        if row["state"] == "complete" and snapshot.database is not None and snapshot.study is not None:
+            name = f" --name {shlex.quote(snapshot.study.name)}" if len(snapshot.studies) > 1 else ""
+            command = f"python -m search.verify --ids {detail.architecture.id}{option(snapshot.database)}{name}"
+            said += [html.P("Train it longer, with several seeds:"), html.Pre(command, tabIndex=0)]
+        return said
+    proxy = newest(detail.measurements, score, config)
+    body: list[list[Any]] = []
+    if proxy:
+        body.append(["proxy", MISSING, f"{proxy['image_visits']:,}" if proxy["image_visits"] else MISSING,
+                     field.show(proxy["value"]), date(proxy["created_at"])])  # fmt: skip
+    body += [
+        [
+            "long",
+            chosen[1].index(m["seed"]) + 1,
+            f"{m['image_visits']:,}",
+            field.show(m["value"]),
+            date(m["created_at"]),
+        ]
+        for m in sorted(own, key=lambda m: chosen[1].index(m["seed"]))
+    ]
+    name = f"{VERIFIED}{score}"
+    spread = row[f"{name}_spread"]
+    mean = field.show(row[name]) + ("" if math.isnan(spread) else f" ± {field.show(spread)}")
+    body.append([html.B("mean"), f"{row[f'{name}_n']} seeds", "", html.B(mean), ""])
+    head = ("Training", "Seed", "Visits", field.label, "Date (UTC)")
+    return [*said, html.Div(_table(head, body, numeric=(1, 2, 3)), className="scroll", tabIndex=0, role="region",
+                            **{"aria-label": "Verification"})]  # fmt: skip
 
 
 # -- tables

@@ -13,8 +13,12 @@ from search.store import DEFAULT_PATH
 
 def command(database: Database) -> str:
     """What to type to fill this database."""
-    option = "" if database.shown == DEFAULT_PATH else f" --db {shlex.quote(database.shown)}"
-    return f"python -m search.run --budget 200{option}"
+    return f"python -m search.run --budget 200{option(database.shown)}"
+
+
+def option(shown: str) -> str:
+    """The option of a command that names a database."""
+    return "" if shown == DEFAULT_PATH else f" --db {shlex.quote(shown)}"
 
 
 def state(database: Database, snapshot: Snapshot) -> html.Section:

@@ -13,8 +13,9 @@ from dash import dcc, html
 from dashboard import candidates
 from dashboard.candidates import Picked
 from dashboard.data import Snapshot, progress
-from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, Field
+from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, VERIFIED, Field
 from dashboard.view import SHOWN, View, objectives_of
+from search.verification import statement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -241,28 +242,50 @@ def _first(values: candidates.Numbers) -> float:
 
 def answer(frame: pd.DataFrame, view: View, picked: Picked, objectives: Sequence[str]) -> list[Any]:
     """The line above the plot: the best candidate under the filters, or why there is none."""
-    score = FIELDS[objectives[0]]
+    score, verified = FIELDS[objectives[0]], f"{VERIFIED}{objectives[0]}"
     filters = candidates.filter_texts(view)
     under = f" under {', '.join(filters)}" if filters else ""
     if picked.best is None:
         return [html.P(_no_answer(frame, view, score, filters), className="answer-text")]
     row = frame.iloc[picked.best]
-    facts = [_fact(row, FIELDS[name]) for name in dict.fromkeys((*objectives, "params", "peak_bytes"))]
+    names = [objectives[0], *([verified] if row["verdict"] != "unverified" else []), *objectives[1:]]
+    facts = [_fact(row, FIELDS[name]) for name in dict.fromkeys((*names, "params", "peak_bytes"))]
     described = " · ".join(candidates.categories(frame.iloc[[picked.best]], name)[0]
                            for name in ("block", "fusion", "head"))  # fmt: skip
     return [
         html.Div(
             [
-                html.P(f"Best {score.label}{under or ' of all candidates'}", className="question"),
-                html.P([html.B(f"#{row['number']}"), f" {described} ", html.Code(str(row["id"]))], className="named"),
+                html.P(f"Best {score.label}{under or ' of all candidates'}"
+                       f"{_best_verified(frame, picked, objectives)}", className="question"),
+                html.P([html.B(f"#{row['number']}"), f" {described} ", html.Code(str(row["id"])), " ",
+                        badge(row, objectives[0])], className="named"),
             ],
             className="answer-text",
         ),
-        html.Dl(facts, className="facts"),
+        html.Dl(facts, className="facts verified" if verified in names else "facts"),
         html.Button("Open", className="primary", id="open-best", n_clicks=0,
                     **{"data-id": str(row["id"]), "data-number": int(row["number"]),
                        "aria-label": f"Open candidate {row['number']}"}),
     ]  # fmt: skip
+
+
+def _best_verified(frame: pd.DataFrame, picked: Picked, objectives: Sequence[str]) -> str:
+    """The best verified candidate under the filters, where the answer is another one."""
+    verified = f"{VERIFIED}{objectives[0]}"
+    among = picked.matching & candidates.complete(frame) & (candidates.verdicts(frame) == "verified")
+    row = candidates.best(frame, [verified, *objectives[1:]], among) if among.any() else None
+    if row is None or row == picked.best:
+        return ""
+    value = FIELDS[verified].show(float(candidates.numbers(frame, verified)[row]))
+    return f" · best verified: #{frame['number'].iloc[row]} with {value}"
+
+
+def badge(row: pd.Series[Any], score: str) -> html.Span:
+    """Whether a candidate is verified, as a word with a sign; the whole sentence is its tooltip."""
+    signs = {"verified": "✓", "overturned": "✗", "unverified": "?"}
+    todo = ". Its page says how to verify it" if row["verdict"] == "unverified" else ""
+    return html.Span(f"{signs[row['verdict']]} {row['verdict']}", className=f"badge {row['verdict']}",
+                     title=statement(row, score) + todo)  # fmt: skip
 
 
 def _fact(row: pd.Series[Any], field: Field) -> html.Div:
@@ -342,7 +365,11 @@ def columns(frame: pd.DataFrame, default: View) -> list[dict[str, Any]]:
         {"field": "id", "headerName": "Candidate", "cellRenderer": "CandidateLink", "minWidth": 136, "pinned": "left"},
         {"field": "status", "headerName": "Status", "minWidth": 104, "tooltipField": "reason"},
     ]
-    for name in dict.fromkeys((default.y, default.x, *COLUMNS)):
+    if candidates.any_verified(frame):
+        field = FIELDS["verdict"]
+        result.append({"field": "verification", "headerName": field.label, "minWidth": 120,
+                       "headerTooltip": field.meaning, "tooltipField": "verification_note"})  # fmt: skip
+    for name in dict.fromkeys((default.y, f"{VERIFIED}{default.y}", default.x, *COLUMNS)):
         if name in known:
             field = FIELDS[name]
             result.append(
@@ -364,12 +391,14 @@ def columns(frame: pd.DataFrame, default: View) -> list[dict[str, Any]]:
 
 def rows(frame: pd.DataFrame, picked: Picked, default: View) -> list[dict[str, Any]]:
     """What the grid shows: raw values to sort by, and `<metric>_shown` as a person reads them."""
-    names = [name for name in dict.fromkeys((default.y, default.x, *COLUMNS)) if name in frame]
+    shown = dict.fromkeys((default.y, f"{VERIFIED}{default.y}", default.x, *COLUMNS))
+    names = [name for name in shown if name in frame]
     values = {name: candidates.numbers(frame, name) for name in names}
     texts = {name: candidates.categories(frame, name)
              for name in ("block", "fusion", "partial_ratio", "depths", "widths", "head", "activation")}  # fmt: skip
     labels = candidates.status(frame, picked.highlighted)
     reasons = frame["reason"].tolist()  # None or NaN where there is none
+    said, share = candidates.verdicts(frame), candidates.numbers(frame, "front_share")
     result = []
     for row, on in enumerate(picked.shown.tolist()):
         if not on:
@@ -385,6 +414,9 @@ def rows(frame: pd.DataFrame, picked: Picked, default: View) -> list[dict[str, A
             value = float(values[name][row])
             record[name] = None if math.isnan(value) else value
             record[f"{name}_shown"] = FIELDS[name].show(value)
+        record["verification"] = said[row] if math.isnan(share[row]) else f"{said[row]} ({share[row]:.0%})"
+        if said[row] != "unverified":
+            record["verification_note"] = statement(frame.iloc[row], default.y)
         record |= {name: column[row] for name, column in texts.items()}
         result.append(record)
     return result
@@ -405,6 +437,10 @@ def status_line(snapshot: Snapshot) -> list[Any]:
     parts = [f"{done} of {budget}" if budget else f"{done} candidates", f"{on_front} on the front"]
     if failed:
         parts.append(f"{failed} failed")
+    if candidates.any_verified(snapshot.frame):
+        said = candidates.verdicts(snapshot.frame)
+        counts = {name: int((said == name).sum()) for name in ("verified", "overturned")}
+        parts += [f"{number} {name}" for name, number in counts.items() if number]
     words = {"running": "searching", "interrupted": "interrupted", "complete": "complete", "stopped": "stopped"}
     return [
         html.Span(words.get(state, state), className=f"badge {state}", title=snapshot.study.message or ""),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from search.store import Store
-from tests.databases import add, build, config
+from tests.databases import add, build, config, verify
 
 pytestmark = pytest.mark.browser
 
@@ -263,3 +263,28 @@ def test_unknown_candidates_and_pages_say_so(site: str, open_page: Open) -> None
     page.click("text=All candidates")
     ready(page)
     open_page(f"{site}/nowhere").wait_for_selector("h1:has-text('There is no such page')")
+
+
+def test_a_verified_front_is_marked_filtered_and_explained(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 40)
+    verdicts = verify(str(path))
+    page = ready(open_page(serve(path)))
+    assert "✗ overturned" in page.inner_text("#answer")
+    assert "best verified: #" in page.inner_text("#answer")
+    legend = page.locator("#plot .legendtext").all_text_contents()
+    assert {"verified", "overturned"} <= set(legend)
+    shown = page.evaluate(f"{ROWS}.map(row => [row.id, row.verification])")
+    assert all(text.startswith(verdicts[identity]) for identity, text in shown)
+    before = count(page)
+    page.locator("[id*='kind'][id*='verdict'] label", has_text="unverified").click()
+    page.locator("[id*='kind'][id*='verdict'] label", has_text="overturned").click()
+    wait_count(page, f"n < {before}")
+    until(page, "location.search.includes('verdict=verified')")
+    until(page, "document.querySelector('#answer').textContent.includes('✓ verified')")
+    assert page.evaluate(f"{ROWS}.every(row => row.verification.startsWith('verified'))")
+    page.click("#open-best")
+    page.wait_for_selector("#verification table")
+    said = page.inner_text("#verification")
+    assert "over 3 seeds, on the front in" in said
+    assert said.count("long") == 3

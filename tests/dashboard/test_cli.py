@@ -42,7 +42,7 @@ def test_help_is_fast_and_names_every_option() -> None:
     result = dashboard("--help")
     assert result.returncode == 0
     assert time.perf_counter() - began < 5
-    for option in ("--db", "--host", "--port", "--open", "--reference"):
+    for option in ("--db", "--demo", "--host", "--port", "--open", "--reference"):
         assert option in result.stdout
 
 
@@ -69,6 +69,7 @@ def foreign(tmp_path: Path) -> str:
         (["--host", "no.such.host.invalid"], "is not a name or address"),
         (["--host", "203.0.113.7"], "is not an address of this machine"),
         (["--nonsense"], "--nonsense"),
+        (["--demo", "--db", "csp.db"], "exclude each other"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_line(tmp_path: Path, arguments: list[str], message: str) -> None:

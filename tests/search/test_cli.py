@@ -41,6 +41,7 @@ def test_a_small_search_ends_with_a_front_and_goes_on(folder):
     assert first.returncode == 0, first.stderr
     assert "Pareto front of 'tiny'" in first.stdout
     assert "python -m dashboard" in first.stdout
+    assert "on this front are unverified; before you deploy one: python -m search.verify" in first.stdout
     assert "training" in first.stdout
     assert first.stderr.count("[  5/5]") == 1
     with Store.open(str(folder / "csp.db"), create=False) as store:
