@@ -15,10 +15,13 @@ Legend: B batch, H W rows and columns, C channels, G object slots.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,7 +30,7 @@ from evaluator import detection
 from evaluator.average_precision import average_precision
 from evaluator.muon import Muon
 from evaluator.recipe import Recipe
-from evaluator.tasks import Split, Task
+from evaluator.tasks import CROWD, Split, Task
 from space.module import Network, fold, initialise
 
 CURVE_POINTS = 20
@@ -58,7 +61,7 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     network.to(device=device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     judge = _judge(network, task, recipe, device)
     data = task.load("train")
-    images_NHWC, targets = torch.from_numpy(data.images), torch.from_numpy(data.targets)
+    images_NHWC, targets = tensor(data.images), tensor(data.targets)
 
     steps = max(1, round(image_visits / recipe.batch))
     convolutions, others = _parameters(network)
@@ -72,7 +75,7 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
         cycle = one_cycle((step + 0.5) / steps, recipe.warm_up)
         x_BHWC, y = augment(images_NHWC[rows], targets[rows], recipe, generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            outputs = network(to_input(x_BHWC, device))
+            outputs = network(to_input(x_BHWC, device, task))
         loss = judge.loss([output.float() for output in outputs], y.to(device))
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -96,6 +99,13 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     return Result(metrics=metrics, curve=curve)
 
 
+def tensor(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor on the array's memory. Nothing here writes to it, so a read-only memory map will do."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
 def one_cycle(done: float, warm_up: float) -> float:
     """Share of the peak learning rate after `done` of the training: up in a line, down in a half cosine."""
     if done < warm_up:
@@ -103,16 +113,17 @@ def one_cycle(done: float, warm_up: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (done - warm_up) / (1 - warm_up))
 
 
-def to_input(images_BHWC: Tensor, device: torch.device) -> Tensor:
+def to_input(images_BHWC: Tensor, device: torch.device, task: Task) -> Tensor:
     """uint8 pixels as float [B, C, H, W] in channels_last order, about zero mean and unit spread."""
-    return images_BHWC.to(device).permute(0, 3, 1, 2).float().sub_(96).mul_(1 / 64)
+    x_BCHW = images_BHWC.to(device).permute(0, 3, 1, 2).float()
+    return x_BCHW.sub_(task.pixel_mean).mul_(1 / task.pixel_std)
 
 
 def augment(images_BHWC: Tensor, targets: Tensor, recipe: Recipe, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Shift, zoom, and change brightness and channel order of each image; boxes follow.
 
     Boxes (B, G, 5) of class, x, y, width, height come out as class and corners; an object of which less
-    than half remains in the picture is dropped (class -1). Classes (B,) pass unchanged.
+    than half remains in the picture is dropped (class -1), a crowd never. Classes (B,) pass unchanged.
     """
     batch, size = images_BHWC.shape[:2]
 
@@ -143,7 +154,7 @@ def corners(targets_BG5: Tensor, size: int, zoom: Tensor | float = 1.0, shift: T
     ends = [(end + shift - size / 2) * zoom + size / 2 for end in (left_top, right_bottom)]
     moved = torch.cat(ends, -1)
     seen = moved.clamp(0, size)
-    gone = detection.area(seen) < 0.5 * detection.area(moved)
+    gone = (detection.area(seen) < 0.5 * detection.area(moved)) & (label[..., 0] > CROWD)
     return torch.cat([torch.where(gone[..., None], -1.0, label), seen], -1)
 
 
@@ -169,15 +180,15 @@ def _parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter
 
 def _judge(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Detector | Classifier:
     if task.head_kind == "classifier":
-        return Classifier(device)
+        return Classifier(task, device)
     return Detector(network, task, recipe, device)
 
 
 class Classifier:
     """Loss and metrics of a classifier."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task, self.device = task, device
 
     def loss(self, outputs: list[Tensor], classes_B: Tensor) -> Tensor:
         return F.cross_entropy(outputs[0], classes_B.long())
@@ -186,7 +197,7 @@ class Classifier:
     def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
         right, loss = 0, 0.0
         for images, targets in _chunks(split):
-            outputs, classes_B = network(to_input(images, self.device)), targets.to(self.device)
+            outputs, classes_B = network(to_input(images, self.device, self.task)), targets.to(self.device)
             loss += float(self.loss(outputs, classes_B)) * len(images)
             right += int((outputs[0].argmax(1) == classes_B).sum())
         number = len(split.images)
@@ -211,7 +222,7 @@ class Detector:
     def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
         found, loss = [], 0.0
         for chunk, (images, targets) in enumerate(_chunks(split)):
-            raw_BNX = detection.flatten(network(to_input(images, self.device)), self.task.num_classes)
+            raw_BNX = detection.flatten(network(to_input(images, self.device, self.task)), self.task.num_classes)
             wanted = corners(targets, self.task.size).to(self.device)
             loss += float(detection.loss(raw_BNX, self.grid, wanted, self.recipe)) * len(images)
             boxes, scores, classes = detection.detect(raw_BNX, self.grid, self.task.size, self.recipe)
@@ -223,11 +234,14 @@ class Detector:
                     box[:, :2], box[:, 2:] - box[:, :2], scores[image, slot][:, None],
                 ], 1)
             )  # fmt: skip
-        rows, slots = np.nonzero(split.targets[..., 0] >= 0)
+        rows, slots = np.nonzero(split.targets[..., 0] != -1)
         objects = np.concatenate([rows[:, None], split.targets[rows, slots]], 1)
+        crowd = objects[:, 1] <= CROWD
+        objects[crowd, 1] = CROWD - objects[crowd, 1]
         metrics = average_precision(
             num_images=len(split.images), num_classes=self.task.num_classes, objects=objects,
             detections=torch.cat(found).cpu().numpy(), area_limits=self.task.area_limits,
+            crowd=crowd,
         )  # fmt: skip
         return {**metrics, "val_loss": loss / len(split.images)}
 
@@ -235,4 +249,4 @@ class Detector:
 def _chunks(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
     for first in range(0, len(split.images), EVAL_BATCH):
         rows = slice(first, first + EVAL_BATCH)
-        yield torch.from_numpy(split.images[rows]), torch.from_numpy(split.targets[rows])
+        yield tensor(split.images[rows]), tensor(split.targets[rows])

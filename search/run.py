@@ -38,6 +38,8 @@ def run(
     budget: int | None = None,
     study: Path | None = None,
     task: str | None = None,
+    data: Path | None = None,
+    data_size: int | None = None,
     workers: int | None = None,
     seed: int | None = None,
     db: str = "csp.db",
@@ -61,6 +63,12 @@ def run(
         Study file (TOML); the built-in studies/default.toml by default.
     task
         What candidates are trained on: scenes (detection), digits (classification), or package.module:name.
+    data
+        Train on your own data instead of a task: a folder (COCO, YOLO, a folder a class, CIFAR's binary files, Hugging
+        Face), or a parquet file.
+    data_size
+        Side of the pictures that candidates train on, in pixels: a multiple of 32 from 32 to 512; 64 by default, 32
+        for a classifier of pictures that are no larger.
     workers
         Trainings at a time; one a core by default.
     seed
@@ -88,6 +96,8 @@ def run(
     """
     if resume and new:
         raise UsageError("--resume and --new exclude each other; give one of them")
+    if task is not None and data is not None:
+        raise UsageError("--task and --data exclude each other; give one of them")
     for option, value in (("--budget", budget), ("--workers", workers)):
         if value is not None and value < 1:
             raise UsageError(f"{option} is {value}; it must be at least 1")
@@ -105,7 +115,7 @@ def run(
 
     shown = db if "://" not in db else url.render_as_string(hide_password=True)
     chosen = load(study or DEFAULT, budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
-                  start=start)  # fmt: skip
+                  start=start, data=data, data_size=data_size)  # fmt: skip
     with Store.open(db) as store, store.lock():
         return _search(chosen, store, shown, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
                        time_limit=time_limit, memory_limit=memory_limit, inline=engine == "inline")  # fmt: skip
@@ -190,6 +200,8 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
     if row is not None and not new:
         changed = [key for key, value in identity.items() if row.config.get(key) != _plain(value)]
         if changed:
+            if "task" in changed and study.data:
+                raise UsageError(_other_data(name, row.config, study))
             raise UsageError(
                 f"study '{name}' was run with another {', '.join(changed)}; add --new to start a new study beside it, "
                 "or --name to name one"
@@ -202,6 +214,20 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
         taken = {other.name for other in store.studies()}
         name = next(f"{study.name}-{n}" for n in itertools.count(2) if f"{study.name}-{n}" not in taken)
     return store.create_study(name, {**identity, "budget": study.budget}, study.seed)
+
+
+def _other_data(name: str, config: dict[str, Any], study: Study) -> str:
+    """Why a study on the user's own data cannot go on with what is there now."""
+    before, now = config.get("data"), study.data
+    if before is None:
+        why = f"was run with the task '{config.get('task')}', not with these data"
+    elif now is not None and before["size"] != now["size"]:
+        why = f"was run with pictures of {before['size']} pixels, these are of {now['size']}"
+    elif now is not None and before["content"] == now["content"]:
+        why = "was run on the same pictures with other annotations, classes or another split"
+    else:
+        why = "was run on other pictures: the data have changed since"
+    return f"study '{name}' {why}; add --new to start a new study beside it, or --name to name one"
 
 
 def _plain(value: Any) -> Any:
@@ -220,6 +246,9 @@ def main(arguments: list[str] | None = None) -> int:
         text = " ".join(str(error).split())
         print(f"error: {text}", file=sys.stderr)
         return USAGE
+    except KeyboardInterrupt:  # before the search: while the data were prepared
+        print("stopped before the search began; nothing was left behind", file=sys.stderr)
+        return INTERRUPTED
     return int(code or 0)
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evaluator.data.build import prepare
+from evaluator.data.task import OwnData
 from evaluator.metrics import METRICS, metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
@@ -24,6 +26,7 @@ from space.registry import unknown
 from space.source import start_of
 
 SAMPLERS = ("nsga2", "nsga3", "tpe", "random", "grid")
+DETECTION = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
 
 
@@ -106,6 +109,8 @@ class Study:
     recipe: dict[str, Any] = field(default_factory=dict)
     budget: int = 200
     seed: int = 0
+    data: dict[str, Any] | None = None
+    """What tells the user's own data: digest of their content, size. None for any other task."""
     start: tuple[str, ...] = ()
     """Networks of the zoo, or architecture files, whose nearest genomes are proposed first."""
 
@@ -138,18 +143,21 @@ class Study:
             "recipe": self.recipe,
             "seed": self.seed,
             # Left out where there is none, so that studies of earlier versions go on.
+            **({"data": self.data} if self.data else {}),
             **({"start": [start_of(network)[0].id for network in self.start]} if self.start else {}),
         }
 
 
-_KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space",
-         "start")  # fmt: skip
+_KEYS = ("name", "task", "data", "data_size", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy",
+         "recipe", "space", "start")  # fmt: skip
 
 
 def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
     """The study in a TOML file. `overrides` replace top-level keys (None leaves the file's value).
 
-    `sampler` may be overridden by its name alone; `limits` are added to the file's. Raises StudyError.
+    `sampler` may be overridden by its name alone; `limits` are added to the file's. `data`, the path of the user's
+    own data, stands in the place of a task, and the data are prepared here; a path in the file is seen from the
+    file's folder. Raises StudyError, or TaskError for data that cannot be used.
     """
     path = Path(path)
     try:
@@ -160,12 +168,43 @@ def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
         raise StudyError(f"study file '{path}' cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study file '{path}' is not TOML: {error}") from error
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    _given_data(overrides)
     try:
-        return _study(data, {key: value for key, value in overrides.items() if value is not None})
+        return _study(_own_data(data, overrides, path.parent), overrides)
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from error
     except (TypeError, AttributeError) as error:
         raise StudyError(f"{path}: a value has the wrong type ({error}); compare with {DEFAULT.name}") from error
+
+
+def _given_data(overrides: dict[str, Any]) -> None:
+    """Put the prepared task of `data` and `data_size` in their place, where `data` was given."""
+    if overrides.get("data") is not None:
+        if "task" in overrides:
+            raise StudyError("'task' and 'data' exclude each other; give one of them")
+        overrides["task"] = prepare(overrides.pop("data"), overrides.pop("data_size", None)).name
+
+
+def _own_data(data: dict[str, Any], overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The study's keys with the prepared task of `data` and `data_size` in their place."""
+    if "task" in data and "data" in data:
+        raise StudyError("'task' and 'data' exclude each other; leave one of them")
+    data = dict(data)
+    path, size, given_size = data.pop("data", None), data.pop("data_size", None), overrides.pop("data_size", None)
+    if path is None:
+        if size is not None or given_size is not None:
+            raise StudyError("a data size needs 'data', the path of your own data")
+        return data if "task" not in overrides else {"task": None, **data}
+    if not isinstance(path, str) or not path:
+        raise StudyError(f"data is {path!r}; it must be the path of a folder")
+    if size is not None:
+        _whole("data_size", size, 1)
+    if "task" not in overrides:
+        return {**data, "task": prepare(folder / path, size if given_size is None else given_size).name}
+    if given_size is not None:
+        raise StudyError("a data size needs 'data', the path of your own data, not a task")
+    return {**data, "task": None}
 
 
 def _table(data: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -190,7 +229,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
             raise StudyError(unknown("key", key, list(_KEYS)))
     for key in ("task", "objectives", "space"):
         if key not in data:
-            raise StudyError(f"the key '{key}' is missing")
+            raise StudyError(f"the key '{key}' is missing" + (" (or 'data')" if key == "task" else ""))
     for key in ("objectives", "limits", "start"):
         if not isinstance(data.get(key, []), list) or not all(isinstance(text, str) for text in data.get(key, [])):
             raise StudyError(f"'{key}' is a list of texts, not {data[key]!r}")
@@ -205,6 +244,8 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         raise StudyError(f"objectives {names} need at least one metric, each once")
     if METRICS[names[0]].paper or names[0].startswith("latency"):
         raise StudyError(f"the first objective is the trained score ('{task.objective}'), not '{names[0]}'")
+    if names[0] in DETECTION if task.head_kind == "classifier" else names[0] == "accuracy":
+        raise StudyError(f"the first objective is '{names[0]}', but a {task.head_kind} has '{task.objective}'")
     sampler = _table(data, "sampler", ("name", "population"))
     sampler_name = overrides.get("sampler", sampler.get("name", "nsga2"))
     if sampler_name not in SAMPLERS:
@@ -245,6 +286,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         start=start,
         space_data=data["space"],
         task=task_name,
+        data={"content": task.facts["content"], "size": task.size} if isinstance(task, OwnData) else None,
         objectives=objectives,
         limits=tuple(limits),
         sampler=sampler_name,
