@@ -25,6 +25,7 @@ app = App(
     name="python -m search.run",
     help="Search the CSP design space: propose, profile, train, record. The same command goes on where it stopped.",
     version_flags=[],
+    suppress_keyboard_interrupt=False,
 )
 
 

@@ -17,7 +17,7 @@ from evaluator.data.task import OwnData
 from evaluator.metrics import METRICS, metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
-from evaluator.tasks import TASKS
+from evaluator.tasks import TASKS, TaskError
 from search.schedule import rungs
 from space.cost import BYTES
 from space.design import DesignSpace, Genome
@@ -169,42 +169,40 @@ def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study file '{path}' is not TOML: {error}") from error
     overrides = {key: value for key, value in overrides.items() if value is not None}
-    _given_data(overrides)
     try:
-        return _study(_own_data(data, overrides, path.parent), overrides)
+        return _study(_with_task(data, overrides, path.parent), overrides)
+    except TaskError:  # names the data, which need not be the file's
+        raise
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from error
     except (TypeError, AttributeError) as error:
         raise StudyError(f"{path}: a value has the wrong type ({error}); compare with {DEFAULT.name}") from error
 
 
-def _given_data(overrides: dict[str, Any]) -> None:
-    """Put the prepared task of `data` and `data_size` in their place, where `data` was given."""
-    if overrides.get("data") is not None:
-        if "task" in overrides:
-            raise StudyError("'task' and 'data' exclude each other; give one of them")
-        overrides["task"] = prepare(overrides.pop("data"), overrides.pop("data_size", None)).name
-
-
-def _own_data(data: dict[str, Any], overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The study's keys with the prepared task of `data` and `data_size` in their place."""
-    if "task" in data and "data" in data:
-        raise StudyError("'task' and 'data' exclude each other; leave one of them")
+def _with_task(data: dict[str, Any], overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The study's keys with a task in the place of `data` and `data_size`, which are prepared; `overrides` likewise."""
     data = dict(data)
-    path, size, given_size = data.pop("data", None), data.pop("data_size", None), overrides.pop("data_size", None)
-    if path is None:
-        if size is not None or given_size is not None:
-            raise StudyError("a data size needs 'data', the path of your own data")
-        return data if "task" not in overrides else {"task": None, **data}
-    if not isinstance(path, str) or not path:
-        raise StudyError(f"data is {path!r}; it must be the path of a folder")
+    own, size = data.pop("data", None), data.pop("data_size", None)
+    if own is not None and "task" in data:
+        raise StudyError("'task' and 'data' exclude each other; leave one of them")
+    if own is not None and (not isinstance(own, str) or not own):
+        raise StudyError(f"data is {own!r}; it must be the path of a folder")
     if size is not None:
         _whole("data_size", size, 1)
-    if "task" not in overrides:
-        return {**data, "task": prepare(folder / path, size if given_size is None else given_size).name}
-    if given_size is not None:
-        raise StudyError("a data size needs 'data', the path of your own data, not a task")
-    return {**data, "task": None}
+    given, given_size = overrides.pop("data", None), overrides.pop("data_size", None)
+    if "task" in overrides:
+        if given is not None or given_size is not None:
+            raise StudyError("a task and data of your own exclude each other; give one of them")
+        return {"task": None, **data}
+    size = size if given_size is None else given_size
+    if given is not None:
+        overrides["task"] = prepare(given, size).name
+        return {"task": None, **data}
+    if own is not None:
+        return {**data, "task": prepare(folder / own, size).name}
+    if size is not None:
+        raise StudyError("a data size needs 'data', the path of your own data")
+    return data
 
 
 def _table(data: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ app = App(
     name="python -m evaluator.data",
     help="Say what a data set holds, what was left out and why, and prepare it as a search with --data would.",
     version_flags=[],
+    suppress_keyboard_interrupt=False,
 )
 
 

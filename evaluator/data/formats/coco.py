@@ -193,8 +193,10 @@ def _folder(tree: Tree, file: str, data: dict[str, Any], split: str | None) -> s
     """The folder that an annotation file's names are in. Raises TaskError if that is not clear."""
     names = [entry["file_name"] for entry in data["images"]
              if isinstance(entry, dict) and isinstance(entry.get("file_name"), str)]  # fmt: skip
+    # Pictures of different splits often have the same names: those of another split are never taken.
+    others = {"train", "val", "test"} - {split} if split is not None else set()
     hits = {folder: sum(1 for name in names if (path := join(folder, name)) and tree.find(path))
-            for folder in tree.folders}  # fmt: skip
+            for folder in tree.folders if split_of_path(folder) not in others}  # fmt: skip
     most = max(hits.values(), default=0)
     if most == 0:
         leaving = [name for name in names if join("", name) is None]
