@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -346,6 +347,8 @@ def _facts(dataset: Dataset, labels: dict[SplitName, list[Any]], kept: dict[Spli
     number = len(dataset.classes)
     if dataset.kind == "classifier":
         facts["per_class"] = {split: np.bincount(labels[split], minlength=number).tolist() for split in SPLITS}
+        pairs = {pair for split in SPLITS for pair in zip(kept[split], labels[split], strict=True)}
+        facts["contradicted"] = sum(n > 1 for n in Counter(digest for digest, _ in pairs).values())
         return facts
     stacked = {split: np.concatenate([*labels[split], np.zeros((0, 6))]) for split in SPLITS}
     real = {split: rows[rows[:, 5] == 0] for split, rows in stacked.items()}

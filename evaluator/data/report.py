@@ -86,6 +86,8 @@ def warnings(task: OwnData) -> list[str]:
     if any(f["repeats"].values()):
         lines.append(f"{f['repeats']['train']} training and {f['repeats']['val']} validation pictures repeat another "
                      "one of their part byte for byte")  # fmt: skip
+    if f.get("contradicted"):
+        lines.append(f"warning: {f['contradicted']} pictures are in more than one class, byte for byte")
     if f.get("cut_objects"):
         lines.append(f"{f['cut_objects']} boxes are beyond the {f['most_objects']} largest of their picture: left out")
     for split, word in (("train", "training"), ("val", "validation")):

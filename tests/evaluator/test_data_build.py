@@ -261,11 +261,14 @@ def test_copies_are_counted_and_those_on_both_sides_warned_of(tmp_path: Path) ->
     for index, path in enumerate(some):
         shutil.copy(path, root / "val" / path.parent.name / f"copy{index}.png")
     shutil.copy(some[0], some[0].with_name("twin.png"))
+    other = next(path for path in (root / "train").iterdir() if path != some[1].parent)
+    shutil.copy(some[1], other / "contradiction.png")
     task = prepare(root)
     assert task.facts["val_in_train"] == 3
-    assert task.facts["repeats"] == {"train": 1, "val": 0}
+    assert task.facts["repeats"] == {"train": 2, "val": 0}
     report = task.prepare() or ""
     assert "3 of 23 validation pictures are in the training data too" in report
+    assert "1 pictures are in more than one class" in report
     # Without a split of its own, copies never part.
     both = datasets.folders(tmp_path / "one", {"": datasets.digits("train", 60)})
     for path in sorted(both.rglob("*.png")):

@@ -21,6 +21,9 @@ from evaluator.data.formats import FORMATS, own_split, split_of, split_of_path
 from evaluator.tasks import TaskError
 from space.registry import part
 
+SAMPLE = 100
+"""File names of which a folder must have one to be looked at closely."""
+
 
 @dataclass
 class _Picture:
@@ -189,14 +192,20 @@ def _row(entry: dict[str, Any], classes: dict[Any, tuple[int, str]]) -> list[flo
     return [classes[category][0], *numbers, float(entry.get("iscrowd") in (1, True))]
 
 
+def _there(tree: Tree, folder: str, names: list[str]) -> int:
+    """How many of the names are files, seen from a folder."""
+    return sum(1 for name in names if (path := join(folder, name)) and tree.find(path))
+
+
 def _folder(tree: Tree, file: str, data: dict[str, Any], split: str | None) -> str:
     """The folder that an annotation file's names are in. Raises TaskError if that is not clear."""
     names = [entry["file_name"] for entry in data["images"]
              if isinstance(entry, dict) and isinstance(entry.get("file_name"), str)]  # fmt: skip
     # Pictures of different splits often have the same names: those of another split are never taken.
     others = {"train", "val", "test"} - {split} if split is not None else set()
-    hits = {folder: sum(1 for name in names if (path := join(folder, name)) and tree.find(path))
-            for folder in tree.folders if split_of_path(folder) not in others}  # fmt: skip
+    folders = [folder for folder in tree.folders if split_of_path(folder) not in others]
+    some = names[:: max(1, len(names) // SAMPLE)]
+    hits = {folder: _there(tree, folder, names) for folder in folders if _there(tree, folder, some)}
     most = max(hits.values(), default=0)
     if most == 0:
         leaving = [name for name in names if join("", name) is None]

@@ -48,8 +48,9 @@ def yolo(tree: Tree, log: Log) -> Dataset | None:
         rows = _rows(tree, labels.get(name), name, log)
         items.append(Item(name=name, data=tree.path(name), split=roles[pictures[name]], relative=True,
                           objects=np.array(rows, np.float64).reshape(-1, 6)))  # fmt: skip
+    known = {*labels.values(), *(f"labels/{name}" for name in NAMES), *NAMES}
     for name in tree.files:
-        if name.endswith(".txt") and "labels" in name.split("/")[:-1] and _orphan(tree, name):
+        if name.endswith(".txt") and "labels" in name.split("/")[:-1] and name not in known:
             log.file("labels of a picture that is not there", shown(name))
     used = max((int(item.objects[:, 0].max()) + 1 for item in items if len(item.objects)), default=0)
     if names and used > len(names):
@@ -149,16 +150,6 @@ def _label(tree: Tree, image: str) -> str | None:
             return name if name in tree.files else None
     name = "/".join(parts)
     return name if name in tree.files else None
-
-
-def _orphan(tree: Tree, label: str) -> bool:
-    if PurePosixPath(label).name == "classes.txt":
-        return False
-    parts = label.rpartition(".")[0].split("/")
-    at = max(index for index, part in enumerate(parts[:-1]) if part == "labels")
-    stem = "/".join([*parts[:at], "images", *parts[at + 1 :]])
-    folder = stem.rpartition("/")[0]
-    return not any(name.rpartition(".")[0] == stem and is_image(name) for name in tree.below(folder))
 
 
 def _rows(tree: Tree, label: str | None, image: str, log: Log) -> list[list[float]]:
