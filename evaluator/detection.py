@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from evaluator.recipe import Recipe
+from evaluator.tasks import CROWD
 from space.module import Network
 
 
@@ -136,8 +137,18 @@ def assign(grid: Grid, boxes_BG4: Tensor, real_BG: Tensor, positive_iou: float) 
     return slot_BN
 
 
+def in_crowd(grid: Grid, boxes_BG4: Tensor, crowd_BG: Tensor) -> Tensor:
+    """Whether more than half of each anchor [B, N] lies in one of the boxes that are crowds."""
+    anchors_N4 = grid.boxes_N4
+    shared_BNG = _shared(anchors_N4[None, :, None], boxes_BG4[:, None]) * crowd_BG[:, None]
+    return shared_BNG.amax(2) > 0.5 * area(anchors_N4)
+
+
 def loss(raw_BNX: Tensor, grid: Grid, targets_BG5: Tensor, recipe: Recipe) -> Tensor:
-    """Mean loss per positive anchor. `targets_BG5` is class (-1: none) and box corners."""
+    """Mean loss per positive anchor. `targets_BG5` is class (-1: none, `CROWD` and less: a crowd) and corners.
+
+    Anchors that lie in a crowd by more than half and find no object learn nothing.
+    """
     classes_BG, boxes_BG4 = targets_BG5[..., 0].long(), targets_BG5[..., 1:]
     slot_BN = assign(grid, boxes_BG4, classes_BG >= 0, recipe.positive_iou)
     image_P, anchor_P = (slot_BN >= 0).nonzero(as_tuple=True)
@@ -147,7 +158,10 @@ def loss(raw_BNX: Tensor, grid: Grid, targets_BG5: Tensor, recipe: Recipe) -> Te
     box = (1 - overlap_P).sum()
     kind = F.cross_entropy(raw_BNX[image_P, anchor_P, 5:], classes_BG[image_P, slot_P], reduction="sum")
     wanted_BN = (slot_BN >= 0).float()
-    found = F.binary_cross_entropy_with_logits(raw_BNX[..., 4], wanted_BN, reduction="sum")
+    found_BN = F.binary_cross_entropy_with_logits(raw_BNX[..., 4], wanted_BN, reduction="none")
+    if (classes_BG <= CROWD).any():
+        found_BN = found_BN * ((slot_BN >= 0) | ~in_crowd(grid, boxes_BG4, classes_BG <= CROWD))
+    found = found_BN.sum()
     return (recipe.box_weight * box + recipe.class_weight * kind + recipe.object_weight * found) / number
 
 

@@ -6,13 +6,16 @@ torch is imported inside: the driver of a search asks through a guarded process,
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
 DEVICES = ("auto", "cpu", "cuda")
+DRIVERS = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
+"""One of these is there where a card is (NVIDIA, AMD, WSL): without, nobody waits for torch to say so."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,9 @@ class Device:
     """Cards; trainings spread over them."""
     precision: str = "fp32"
 
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
 
 class DeviceError(ValueError):
     """A device that is not there; the message says what is."""
@@ -34,9 +40,7 @@ class DeviceError(ValueError):
 
 def find(name: str) -> Device:
     """The device that `auto`, `cpu` or `cuda` means here; `auto` is a card where there is one. Raises DeviceError."""
-    if name not in DEVICES:
-        raise DeviceError(f"--device is '{name}'; it must be one of {', '.join(DEVICES)}")
-    if name == "cpu":
+    if not needs_torch(name):
         return Device(kind="cpu")
     import torch
 
@@ -50,6 +54,13 @@ def find(name: str) -> Device:
         )
     return Device(kind="cuda", name=torch.cuda.get_device_name(0), count=count,
                   precision="bf16" if torch.cuda.is_bf16_supported() else "fp32")  # fmt: skip
+
+
+def needs_torch(name: str) -> bool:
+    """Whether only torch can say what `auto`, `cpu` or `cuda` means here. Raises DeviceError for another name."""
+    if name not in DEVICES:
+        raise DeviceError(f"--device is '{name}'; it must be one of {', '.join(DEVICES)}")
+    return name == "cuda" or (name == "auto" and any(Path(driver).exists() for driver in DRIVERS))
 
 
 def select(kind: str) -> tuple[torch.device, bool]:

@@ -17,11 +17,14 @@ Legend: B batch, H W rows and columns, C channels, G object slots.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,11 +35,13 @@ from evaluator.device import select
 from evaluator.muon import Muon
 from evaluator.recipe import Recipe
 from evaluator.record import digest, environment
-from evaluator.tasks import Split, Task
+from evaluator.tasks import CROWD, Split, Task
 from space.module import Network, fold, initialise
 
 CURVE_POINTS = 20
 EVAL_BATCH = 100
+ON_CARD_BYTES = 4 * 2**30
+"""Images of up to so many bytes live on the card, once for each training that shares it."""
 
 
 class LossNotFinite(ArithmeticError):
@@ -73,7 +78,8 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     network.to(device=place, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     judge = _judge(network, task, recipe, place)
     data = task.load("train")
-    images_NHWC, targets = torch.from_numpy(data.images).to(place), torch.from_numpy(data.targets).to(place)
+    home = place if data.images.nbytes <= ON_CARD_BYTES else torch.device("cpu")
+    images_NHWC, targets = tensor(data.images).to(home), tensor(data.targets).to(home)
 
     steps = max(1, round(image_visits / recipe.batch))
     convolutions, others = _parameters(network)
@@ -108,10 +114,10 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
                 "losses": torch.stack(losses) if losses else torch.empty(0),
             })  # fmt: skip
         share = rate(step, steps, recipe)
-        x_BHWC, y = augment(images_NHWC, targets, order.next().to(place), recipe, generator)
+        x_BHWC, y = augment(images_NHWC, targets, order.next().to(home), recipe, generator)
         with torch.autocast(place.type, torch.bfloat16, enabled=low_precision):
-            outputs = network(to_input(x_BHWC, place))
-        loss = judge.loss([output.float() for output in outputs], y)
+            outputs = network(to_input(x_BHWC, place, task))
+        loss = judge.loss([output.float() for output in outputs], y.to(place))
         network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip_norm, foreach=True)
@@ -161,11 +167,24 @@ def _key(network: Network, task: Task, recipe: Recipe, seed: int, device: torch.
     """What a trunk's numbers depend on to the last bit: a state of anything else does not fit."""
     parts = [repr(network.graph), recipe.id(task), seed, torch.get_num_threads(), device.type, environment().id]
     return digest(parts)
+def tensor(array: npt.NDArray[Any]) -> Tensor:
+    """A tensor on the array's memory. Nothing here writes to it, so a read-only memory map will do."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(array)
 
 
-def to_input(images_BHWC: Tensor, device: torch.device) -> Tensor:
+def one_cycle(done: float, warm_up: float) -> float:
+    """Share of the peak learning rate after `done` of the training: up in a line, down in a half cosine."""
+    if done < warm_up:
+        return done / warm_up
+    return 0.5 + 0.5 * math.cos(math.pi * (done - warm_up) / (1 - warm_up))
+
+
+def to_input(images_BHWC: Tensor, device: torch.device, task: Task) -> Tensor:
     """uint8 pixels as float [B, C, H, W] in channels_last order, about zero mean and unit spread."""
-    return images_BHWC.to(device).permute(0, 3, 1, 2).float().sub_(96).mul_(1 / 64)
+    x_BCHW = images_BHWC.to(device).permute(0, 3, 1, 2).float()
+    return x_BCHW.sub_(task.pixel_mean).mul_(1 / task.pixel_std)
 
 
 def augment(images_NHWC: Tensor, targets: Tensor, rows_B: Tensor, recipe: Recipe,
@@ -173,7 +192,7 @@ def augment(images_NHWC: Tensor, targets: Tensor, rows_B: Tensor, recipe: Recipe
     """Images `rows_B`, each shifted, zoomed, and changed in brightness and channel order; boxes follow.
 
     Boxes (N, G, 5) of class, x, y, width, height come out as class and corners; an object of which less
-    than half remains in the picture is dropped (class -1). Classes (N,) pass unchanged.
+    than half remains in the picture is dropped (class -1), a crowd never. Classes (N,) pass unchanged.
     """
     batch, size, place = len(rows_B), images_NHWC.shape[1], images_NHWC.device
 
@@ -203,7 +222,7 @@ def corners(targets_BG5: Tensor, size: int, zoom: Tensor | float = 1.0, shift: T
     ends = [(end + shift - size / 2) * zoom + size / 2 for end in (left_top, right_bottom)]
     moved = torch.cat(ends, -1)
     seen = moved.clamp(0, size)
-    gone = detection.area(seen) < 0.5 * detection.area(moved)
+    gone = (detection.area(seen) < 0.5 * detection.area(moved)) & (label[..., 0] > CROWD)
     return torch.cat([torch.where(gone[..., None], -1.0, label), seen], -1)
 
 
@@ -234,15 +253,15 @@ def _parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter
 
 def _judge(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Detector | Classifier:
     if task.head_kind == "classifier":
-        return Classifier(device)
+        return Classifier(task, device)
     return Detector(network, task, recipe, device)
 
 
 class Classifier:
     """Loss and metrics of a classifier."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, task: Task, device: torch.device) -> None:
+        self.task, self.device = task, device
 
     def loss(self, outputs: list[Tensor], classes_B: Tensor) -> Tensor:
         return F.cross_entropy(outputs[0], classes_B.long())
@@ -251,7 +270,7 @@ class Classifier:
     def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
         right, loss = 0, 0.0
         for images, targets in _chunks(split):
-            outputs, classes_B = network(to_input(images, self.device)), targets.to(self.device)
+            outputs, classes_B = network(to_input(images, self.device, self.task)), targets.to(self.device)
             loss += float(self.loss(outputs, classes_B)) * len(images)
             right += int((outputs[0].argmax(1) == classes_B).sum())
         number = len(split.images)
@@ -276,7 +295,7 @@ class Detector:
     def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
         found, loss = [], 0.0
         for chunk, (images, targets) in enumerate(_chunks(split)):
-            raw_BNX = detection.flatten(network(to_input(images, self.device)), self.task.num_classes)
+            raw_BNX = detection.flatten(network(to_input(images, self.device, self.task)), self.task.num_classes)
             wanted = corners(targets, self.task.size).to(self.device)
             loss += float(detection.loss(raw_BNX, self.grid, wanted, self.recipe)) * len(images)
             boxes, scores, classes = detection.detect(raw_BNX, self.grid, self.task.size, self.recipe)
@@ -288,11 +307,14 @@ class Detector:
                     box[:, :2], box[:, 2:] - box[:, :2], scores[image, slot][:, None],
                 ], 1)
             )  # fmt: skip
-        rows, slots = np.nonzero(split.targets[..., 0] >= 0)
+        rows, slots = np.nonzero(split.targets[..., 0] != -1)
         objects = np.concatenate([rows[:, None], split.targets[rows, slots]], 1)
+        crowd = objects[:, 1] <= CROWD
+        objects[crowd, 1] = CROWD - objects[crowd, 1]
         metrics = average_precision(
             num_images=len(split.images), num_classes=self.task.num_classes, objects=objects,
             detections=torch.cat(found).cpu().numpy(), area_limits=self.task.area_limits,
+            crowd=crowd,
         )  # fmt: skip
         return {**metrics, "val_loss": loss / len(split.images)}
 
@@ -300,4 +322,4 @@ class Detector:
 def _chunks(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
     for first in range(0, len(split.images), EVAL_BATCH):
         rows = slice(first, first + EVAL_BATCH)
-        yield torch.from_numpy(split.images[rows]), torch.from_numpy(split.targets[rows])
+        yield tensor(split.images[rows]), tensor(split.targets[rows])

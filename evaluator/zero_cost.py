@@ -92,7 +92,7 @@ def sample(task: Task, seed: int) -> tuple[Tensor, Tensor]:
     data = task.load("train")
     rows = torch.randperm(len(data.images), generator=torch.Generator().manual_seed(seed))[:IMAGES].numpy()
     targets = torch.from_numpy(data.targets[rows])
-    images = to_input(torch.from_numpy(data.images[rows]), CPU)
+    images = to_input(torch.from_numpy(data.images[rows]), CPU, task)
     return images, targets if task.head_kind == "classifier" else corners(targets, task.size)
 
 

@@ -108,7 +108,7 @@ def run(
         if repeats:
             work.plan_repeats(seeds or SEEDS, candidates or CANDIDATES)
         if work.jobs or work.batches:
-            runner = make_engine(engine or "process", workers, time_limit or TIME_LIMIT, memory_limit)
+            runner = make_engine(engine or "process", workers, time_limit or TIME_LIMIT, memory_limit, row.device)
             if not _finished(work, runner):
                 say(f"stopped; what is finished is in {shown}, the same command goes on from here")
                 return INTERRUPTED
@@ -179,7 +179,7 @@ class Work:
         chosen = [a for identity in known[:candidates] if (a := self.store.architecture(identity)) is not None]
         wanted = [
             Job(architecture=architecture, task=self.task, fidelity=fidelity, recipe=self.recipe,
-                seed=job_seed(self.row.seed, architecture.id, repeat))
+                seed=job_seed(self.row.seed, repeat), device=self.row.device)
             for repeat in range(1, seeds + 1) for architecture in chosen
         ]  # fmt: skip
         self.jobs = [job for job in wanted if self.store.evaluation(job, self.recipe_id) is None]

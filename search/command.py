@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cyclopts import App, CycloptsError
 
 if TYPE_CHECKING:
+    from evaluator.device import Device
     from search.engines import Engine
 
 USAGE = 2
@@ -35,6 +36,9 @@ def call(app: App, arguments: list[str] | None = None) -> int:
         text = " ".join(str(error).split())
         print(f"error: {text}", file=sys.stderr)
         return USAGE
+    except KeyboardInterrupt:  # before the work began: while the data were prepared
+        print("stopped before anything began; nothing was left behind", file=sys.stderr)
+        return INTERRUPTED
     return int(code or 0)
 
 
@@ -62,8 +66,26 @@ def shown_database(db: str) -> str:
     return db if "://" not in db else url.render_as_string(hide_password=True)
 
 
-def make_engine(name: str, workers: int | None, time_limit: float, memory_limit: float | None) -> Engine:
-    """The engine called `name`: a worker a core and 80 % of the memory, shared, unless said otherwise."""
+def find_device(name: str) -> Device:
+    """What `--device` means here; asked in a process of its own, as only workers import torch."""
+    from evaluator.device import DeviceError, find, needs_torch
+    from search.engines.guard import CandidateError, guarded
+
+    if not needs_torch(name):
+        return find(name)
+    try:
+        found: Device = guarded(find, (name,), cpu_seconds=120, memory_bytes=None)
+    except CandidateError as error:
+        raise DeviceError(str(error).removeprefix("DeviceError: ").rpartition(" at ")[0] or str(error)) from error
+    return found
+
+
+def make_engine(name: str, workers: int | None, time_limit: float, memory_limit: float | None,
+                device: str = "cpu") -> Engine:  # fmt: skip
+    """The engine called `name`: a worker a core and 80 % of the memory, shared, unless said otherwise.
+
+    With a card there is no limit of memory unless one is given: its driver maps more than the machine has.
+    """
     import psutil
 
     from search.engines.inline import InlineEngine
@@ -72,8 +94,10 @@ def make_engine(name: str, workers: int | None, time_limit: float, memory_limit:
     if name == "inline":
         return InlineEngine()
     workers = workers or os.cpu_count() or 1
-    memory = memory_limit or psutil.virtual_memory().total / 2**30 * 0.8 / workers
-    return ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=int(memory * 2**30))
+    if memory_limit is None and device == "cpu":
+        memory_limit = psutil.virtual_memory().total / 2**30 * 0.8 / workers
+    memory_bytes = None if memory_limit is None else int(memory_limit * 2**30)
+    return ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=memory_bytes)
 
 
 @contextmanager

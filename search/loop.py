@@ -26,8 +26,9 @@ from search import pareto
 from search.engines import Engine
 from search.engines.guard import CandidateError
 from search.progress import Interrupted, Progress, Summary, Values
-from search.samplers import Sampler, derive, sampler
+from search.samplers import Sampler, sampler
 from search.schedule import expected, promote
+from search.seeds import job_seed
 from search.states import States
 from search.store import Proposal, Store, StudyRow
 from search.study import Limit, Study
@@ -475,7 +476,7 @@ class Search:
         """
         path = str(self._kept.path(proposal)) if proposal is not None and len(self.study.rungs) > 1 else None
         return Job(architecture=architecture, task=self.study.task, fidelity=fidelity, recipe=self.study.recipe,
-                   seed=derive(self.study.seed, architecture.id, 0), resume=path,
+                   seed=job_seed(self.study.seed, 0), device=self.row.device, resume=path,
                    keep=path if fidelity != self.study.rungs[-1] else None)  # fmt: skip
 
     def _wait(self, futures: list[Future[Any]]) -> set[Future[Any]]:

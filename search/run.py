@@ -16,12 +16,14 @@ from search.command import (
     UsageError,
     call,
     check_limits_of_workers,
+    find_device,
     make_engine,
     shown_database,
     stopping,
 )
 
 if TYPE_CHECKING:
+    from evaluator.device import Device
     from search.engines import Engine
     from search.store import Store, StudyRow
     from search.study import Study
@@ -30,6 +32,7 @@ app = App(
     name="python -m search.run",
     help="Search the CSP design space: propose, profile, train, record. The same command goes on where it stopped.",
     version_flags=[],
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -39,6 +42,9 @@ def run(
     budget: int | None = None,
     study: Path | None = None,
     task: str | None = None,
+    data: Path | None = None,
+    data_size: int | None = None,
+    device: str = "auto",
     workers: int | None = None,
     seed: int | None = None,
     db: str = "csp.db",
@@ -64,6 +70,14 @@ def run(
     task
         What candidates are trained on: scenes (detection), digits (classification), synthetic (a formula; nothing is
         trained), or package.module:name.
+    data
+        Train on your own data instead of a task: a folder (COCO, YOLO, a folder a class, CIFAR's binary files, Hugging
+        Face), or a parquet file.
+    data_size
+        Side of the pictures that candidates train on, in pixels: a multiple of 32 from 32 to 512; 64 by default, 32
+        for a classifier of pictures that are no larger.
+    device
+        Where candidates are trained: auto (a CUDA card where there is one), cpu or cuda.
     workers
         Trainings at a time; one a core by default.
     seed
@@ -93,6 +107,8 @@ def run(
         raise UsageError("--resume and --new exclude each other; give one of them")
     if budget is not None and budget < 1:
         raise UsageError(f"--budget is {budget}; it must be at least 1")
+    if task is not None and data is not None:
+        raise UsageError("--task and --data exclude each other; give one of them")
     check_limits_of_workers(workers, time_limit, memory_limit)
 
     from evaluator.tasks import TASKS, Analytic
@@ -100,16 +116,17 @@ def run(
     from search.study import built_in, load
 
     shown = shown_database(db)
-    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
-                  start=start)  # fmt: skip
+    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler,
+                  name=name, start=start, data=data, data_size=data_size)  # fmt: skip
     # A formula needs no process of its own, which would take a hundred times longer than its answer.
     kind = "inline" if isinstance(TASKS.get(chosen.task), Analytic) and not chosen.timed else engine
+    place = find_device("cpu" if isinstance(TASKS.get(chosen.task), Analytic) else device)
     with Store.open(db) as store, store.lock():
-        return _search(chosen, store, shown, resume=resume, new=new,
-                       engine=lambda: make_engine(kind, workers, time_limit, memory_limit))  # fmt: skip
+        return _search(chosen, store, shown, place, resume=resume, new=new,
+                       engine=lambda: make_engine(kind, workers, time_limit, memory_limit, place.kind))  # fmt: skip
 
 
-def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool,
+def _search(study: Study, store: Store, db: str, place: Device, *, resume: bool, new: bool,
             engine: Callable[[], Engine]) -> int:  # fmt: skip
     from evaluator.tasks import TASKS
     from search.limits import check_limits
@@ -127,7 +144,7 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool,
     notice = TASKS.get(study.task).prepare()
     if notice:
         console.say(notice)
-    row = _study_row(study, store, resume=resume, new=new)
+    row = _study_row(study, store, place, resume=resume, new=new)
     for network, genome, changes in study.starting_points() if not store.proposals(row.id) else []:
         changed = f"; changed for this space: {', '.join(changes)}" if changes else ""
         console.say(f"starting from {network} as {study.space.build(genome).id}{changed}")
@@ -154,7 +171,7 @@ def _search(study: Study, store: Store, db: str, *, resume: bool, new: bool,
     return 0
 
 
-def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyRow:
+def _study_row(study: Study, store: Store, place: Device, *, resume: bool, new: bool) -> StudyRow:
     """The study's row: the one to go on with, or a new one. Raises UsageError when that is not clear."""
     from evaluator.recipe import recipe_for
     from evaluator.record import environment
@@ -167,11 +184,15 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
         "deployment_id": study.deployment.id,
         # Latencies of two machines have no place on one front.
         "device": environment().host,
+        **({} if place.kind == "cpu" else {"trained_on": place.to_dict()}),
     }
     name, row = study.name, store.study(study.name)
     if row is not None and not new:
-        changed = [key for key, value in identity.items() if row.config.get(key) != _plain(value)]
+        keys = dict.fromkeys([*identity, "trained_on"])
+        changed = [key for key in keys if row.config.get(key) != _plain(identity.get(key))]
         if changed:
+            if "task" in changed and study.data:
+                raise UsageError(_other_data(name, row.config, study))
             raise UsageError(
                 f"study '{name}' was run with another {', '.join(changed)}; add --new to start a new study beside it, "
                 "or --name to name one"
@@ -189,6 +210,20 @@ def _study_row(study: Study, store: Store, *, resume: bool, new: bool) -> StudyR
 def _wishes(study: Study) -> dict[str, Any]:
     """What the store keeps of a study that may change when it goes on."""
     return {"budget": study.budget, "verify": study.verify}
+
+
+def _other_data(name: str, config: dict[str, Any], study: Study) -> str:
+    """Why a study on the user's own data cannot go on with what is there now."""
+    before, now = config.get("data"), study.data
+    if before is None:
+        why = f"was run with the task '{config.get('task')}', not with these data"
+    elif now is not None and before["size"] != now["size"]:
+        why = f"was run with pictures of {before['size']} pixels, these are of {now['size']}"
+    elif now is not None and before["content"] == now["content"]:
+        why = "was run on the same pictures with other annotations, classes or another split"
+    else:
+        why = "was run on other pictures: the data have changed since"
+    return f"study '{name}' {why}; add --new to start a new study beside it, or --name to name one"
 
 
 def _plain(value: Any) -> Any:

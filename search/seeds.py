@@ -5,9 +5,10 @@ from __future__ import annotations
 from search.samplers import derive
 
 
-def job_seed(study_seed: int, architecture_id: str, repeat: int = 0) -> int:
+def job_seed(study_seed: int, repeat: int = 0) -> int:
     """The seed of a training: repeat 0 is the search's own, 1, 2, … measure the noise (`search.audit`).
 
-    It depends on nothing else, so that neither order nor worker count nor rung changes a result.
+    It depends on nothing else, so that neither order nor worker count nor rung changes a result, and all candidates
+    see the same images in the same order, changed alike (common random numbers).
     """
-    return derive(study_seed, architecture_id, repeat)
+    return derive(study_seed, repeat)

@@ -71,6 +71,11 @@ class StudyRow:
     created_at: float
     updated_at: float
 
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`: what the study's candidates are trained on."""
+        return str(self.config.get("trained_on", {}).get("kind", "cpu"))
+
 
 class Store:
     """One database. Use `Store.open`, and `close` it (or use it as a context manager)."""

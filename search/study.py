@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evaluator.data.build import prepare
+from evaluator.data.task import OwnData
 from evaluator.metrics import METRICS, ZERO_COST, metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
-from evaluator.tasks import TASKS
+from evaluator.tasks import TASKS, TaskError
 from search.schedule import rungs
 from space.cost import BYTES
 from space.design import DesignSpace, Genome
@@ -24,6 +26,7 @@ from space.registry import unknown
 from space.source import start_of
 
 SAMPLERS = ("screen", "nsga2", "nsga3", "tpe", "random", "grid")
+DETECTION = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
 
 
@@ -117,6 +120,8 @@ class Study:
     recipe: dict[str, Any] = field(default_factory=dict)
     budget: int = 200
     seed: int = 0
+    data: dict[str, Any] | None = None
+    """What tells the user's own data: digest of their content, size. None for any other task."""
     start: tuple[str, ...] = ()
     """Networks of the zoo, or architecture files, whose nearest genomes are proposed first."""
     verify: dict[str, int] = field(default_factory=dict)
@@ -134,7 +139,8 @@ class Study:
     @property
     def timed(self) -> bool:
         """Whether an objective or a limit is a latency."""
-        return any(item.metric.startswith("latency") for item in (*self.objectives, *self.limits))
+        named = [*(o.metric for o in self.objectives), *(limit.metric for limit in self.limits)]
+        return any(name.startswith("latency") for name in named)
 
     @property
     def score(self) -> Objective:
@@ -156,18 +162,21 @@ class Study:
             "recipe": self.recipe,
             "seed": self.seed,
             # Left out where there is none, so that studies of earlier versions go on.
+            **({"data": self.data} if self.data else {}),
             **({"start": [start_of(network)[0].id for network in self.start]} if self.start else {}),
         }
 
 
-_KEYS = ("name", "task", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy", "recipe", "space",
-         "start", "verify")  # fmt: skip
+_KEYS = ("name", "task", "data", "data_size", "budget", "seed", "objectives", "limits", "sampler", "schedule", "deploy",
+         "recipe", "space", "start", "verify")  # fmt: skip
 
 
 def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
     """The study in a TOML file. `overrides` replace top-level keys (None leaves the file's value).
 
-    `sampler` may be overridden by its name alone; `limits` are added to the file's. Raises StudyError.
+    `sampler` may be overridden by its name alone; `limits` are added to the file's. `data`, the path of the user's
+    own data, stands in the place of a task, and the data are prepared here; a path in the file is seen from the
+    file's folder. Raises StudyError, or TaskError for data that cannot be used.
     """
     path = Path(path)
     try:
@@ -178,12 +187,41 @@ def load(path: Path | str = DEFAULT, **overrides: Any) -> Study:
         raise StudyError(f"study file '{path}' cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"study file '{path}' is not TOML: {error}") from error
+    overrides = {key: value for key, value in overrides.items() if value is not None}
     try:
-        return _study(data, {key: value for key, value in overrides.items() if value is not None})
+        return _study(_with_task(data, overrides, path.parent), overrides)
+    except TaskError:  # names the data, which need not be the file's
+        raise
     except ValueError as error:
         raise StudyError(f"{path}: {error}") from error
     except (TypeError, AttributeError) as error:
         raise StudyError(f"{path}: a value has the wrong type ({error}); compare with {DEFAULT.name}") from error
+
+
+def _with_task(data: dict[str, Any], overrides: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The study's keys with a task in the place of `data` and `data_size`, which are prepared; `overrides` likewise."""
+    data = dict(data)
+    own, size = data.pop("data", None), data.pop("data_size", None)
+    if own is not None and "task" in data:
+        raise StudyError("'task' and 'data' exclude each other; leave one of them")
+    if own is not None and (not isinstance(own, str) or not own):
+        raise StudyError(f"data is {own!r}; it must be the path of a folder")
+    if size is not None:
+        _whole("data_size", size, 1)
+    given, given_size = overrides.pop("data", None), overrides.pop("data_size", None)
+    if "task" in overrides:
+        if given is not None or given_size is not None:
+            raise StudyError("a task and data of your own exclude each other; give one of them")
+        return {"task": None, **data}
+    size = size if given_size is None else given_size
+    if given is not None:
+        overrides["task"] = prepare(given, size).name
+        return {"task": None, **data}
+    if own is not None:
+        return {**data, "task": prepare(folder / own, size).name}
+    if size is not None:
+        raise StudyError("a data size needs 'data', the path of your own data")
+    return data
 
 
 def _table(data: Mapping[str, Any], name: str, allowed: tuple[str, ...]) -> dict[str, Any]:
@@ -208,7 +246,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
             raise StudyError(unknown("key", key, list(_KEYS)))
     for key in ("task", "objectives", "space"):
         if key not in data:
-            raise StudyError(f"the key '{key}' is missing")
+            raise StudyError(f"the key '{key}' is missing" + (" (or 'data')" if key == "task" else ""))
     for key in ("objectives", "limits", "start"):
         if not isinstance(data.get(key, []), list) or not all(isinstance(text, str) for text in data.get(key, [])):
             raise StudyError(f"'{key}' is a list of texts, not {data[key]!r}")
@@ -226,6 +264,8 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
                          "correlated, never searched for; see `python -m search.audit`")  # fmt: skip
     if METRICS[names[0]].paper or names[0].startswith("latency"):
         raise StudyError(f"the first objective is the trained score ('{task.objective}'), not '{names[0]}'")
+    if names[0] in DETECTION if task.head_kind == "classifier" else names[0] == "accuracy":
+        raise StudyError(f"the first objective is '{names[0]}', but a {task.head_kind} has '{task.objective}'")
     sampler = _table(data, "sampler", ("name", "population"))
     sampler_name = overrides.get("sampler", sampler.get("name", "screen"))
     if sampler_name not in SAMPLERS:
@@ -271,6 +311,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         start=start,
         space_data=data["space"],
         task=task_name,
+        data={"content": task.facts["content"], "size": task.size} if isinstance(task, OwnData) else None,
         objectives=objectives,
         limits=tuple(limits),
         sampler=sampler_name,

@@ -103,7 +103,7 @@ def run(
         limit = time_limit or TIME_LIMIT * max(1.0, visits / row.config["image_visits"][-1])
         seeds = seeds or row.config.get("verify", {}).get("seeds", SEEDS)
         return _verify(store, row, chosen, visits, seeds, shown,
-                       engine=lambda: make_engine(engine, workers, limit, memory_limit))  # fmt: skip
+                       engine=lambda: make_engine(engine, workers, limit, memory_limit, row.device))  # fmt: skip
 
 
 # -- what to verify
@@ -230,7 +230,7 @@ def jobs_of(row: StudyRow, architectures: Sequence[Architecture], visits: int, s
     fidelity = Fidelity(rung=len(row.config["image_visits"]), image_visits=visits)
     return [
         Job(architecture=architecture, task=row.config["task"], fidelity=fidelity, seed=seed,
-            recipe=row.config["recipe"])
+            recipe=row.config["recipe"], device=row.device)
         for seed in seeds_of(row, seeds) for architecture in architectures
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Tasks: what a candidate is trained on. One file per task, found by being in this folder.
+"""Tasks: what a candidate is trained on. One file per task, found by being in this folder; or the user's own data.
 
 A task owns its data (rendered or read once, cached, split) and says what a network must answer. Nothing
 here imports torch: the search driver prepares data without it, only workers train.
@@ -6,6 +6,7 @@ here imports torch: the search driver prepares data without it, only workers tra
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -16,6 +17,9 @@ import numpy.typing as npt
 from space.architecture import Architecture
 from space.registry import Registry
 
+CROWD = -2
+"""Class in `Split.targets` of a crowd of class 0; a crowd of class c has `CROWD` - c."""
+
 
 class TaskError(ValueError):
     """Data that cannot be had; the message says why and what to change."""
@@ -23,14 +27,16 @@ class TaskError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Training or validation data, usually memory maps.
+    """Training or validation data, usually memory maps, of which some may not be written to.
 
-    `images` is uint8 (N, size, size, 3), RGB. `targets` is int16: (N, G, 5) rows of class, x, y, width,
-    height in pixels with class -1 in unused rows for a detector; (N,) classes for a classifier.
+    `images` is uint8 (N, size, size, 3), RGB. `targets` is (N, G, 5) rows of class, x, y, width, height in
+    pixels for a detector, int16, or float32 where boxes lie between pixels; class -1 is an unused row, and
+    `CROWD` - c a region of class c that is neither learnt nor counted (COCO's iscrowd). For a classifier
+    `targets` is int16 (N,) classes.
     """
 
     images: npt.NDArray[np.uint8]
-    targets: npt.NDArray[np.int16]
+    targets: npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
 
 class Task(Protocol):
@@ -60,6 +66,16 @@ class Task(Protocol):
         """Areas in square pixels where small objects end and large ones begin."""
         ...
 
+    @property
+    def pixel_mean(self) -> float:
+        """Subtracted from every pixel value, 0 to 255, before it enters a network."""
+        ...
+
+    @property
+    def pixel_std(self) -> float:
+        """Every pixel value is divided by it, after the mean was subtracted."""
+        ...
+
     def prepare(self) -> str | None:
         """Make the data ready and check every byte of it; the driver calls this once before a run.
 
@@ -86,4 +102,15 @@ class Analytic(Protocol):
         ...
 
 
-TASKS: Registry[Task] = Registry("task", "evaluator.tasks")
+class Tasks(Registry[Task]):
+    """The built-in tasks by name, and the user's own data, prepared before, by `data:<key of its content>`."""
+
+    def get(self, name: str) -> Task:
+        if re.fullmatch(r"data:[0-9a-f]{16}", name):
+            from evaluator.data.task import OwnData
+
+            return OwnData.of(name)
+        return super().get(name)
+
+
+TASKS = Tasks("task", "evaluator.tasks")

@@ -20,6 +20,8 @@ SplitName = Literal["train", "val"]
 Pixels = npt.NDArray[np.int64]
 
 NUM_CLASSES = 10
+PIXEL_MEAN, PIXEL_STD = 96.0, 64.0
+"""About those of the pictures; part of what a training is, so no longer a matter of the data."""
 TRAIN_SHARE = 0.7
 PHOTO_COLUMNS: dict[SplitName, tuple[int, int]] = {"train": (0, 416), "val": (432, 640)}
 """Columns of each photograph that a split may show; no column is in both."""

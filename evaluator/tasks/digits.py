@@ -31,6 +31,8 @@ class Digits:
     head_kind: Literal["detector", "classifier"] = "classifier"
     objective = "accuracy"
     area_limits = (0.0, 0.0)
+    pixel_mean = _render.PIXEL_MEAN
+    pixel_std = _render.PIXEL_STD
     recipe: Mapping[str, Any] = MappingProxyType({"batch": 16, "muon_rate": 0.1, "learning_rate": 0.01})
 
     @property

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from evaluator.anchors import anchors_of
 from evaluator.tasks import TASKS, Split, _cache, _render
 from evaluator.tasks._render import Dice, Glyph, SplitName
 
@@ -26,7 +27,6 @@ MAX_OBJECTS = 3
 SIDES = [round(18 * (50 / 18) ** (step / 63)) for step in range(64)]
 """Heights before turning, 18 to 50 pixels, equally likely on a logarithmic scale."""
 NUM_IMAGES: dict[SplitName, int] = {"train": 4000, "val": 2000}
-LEVELS, ANCHORS_PER_LEVEL = 3, 2
 
 
 class Scenes:
@@ -39,6 +39,8 @@ class Scenes:
     head_kind: Literal["detector", "classifier"] = "detector"
     objective = "ap"
     area_limits = (20.0**2, 28.0**2)
+    pixel_mean = _render.PIXEL_MEAN
+    pixel_std = _render.PIXEL_STD
     recipe: Mapping[str, Any] = MappingProxyType({})
 
     @property
@@ -108,29 +110,6 @@ def _free_place(dice: Dice, glyph: Glyph, taken: npt.NDArray[np.int16], size: in
         if (shared * 10 <= np.minimum(width * height, taken[:, 3] * taken[:, 4])).all():
             return x, y
     return None
-
-
-def anchors_of(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
-    """(levels, anchors, 2) typical widths and heights of `sizes` (n, 2): k-means by overlap, small first.
-
-    The distance is 1 - IoU of boxes with one corner in common (YOLOv2); a centre is its cluster's median.
-    """
-    number = LEVELS * ANCHORS_PER_LEVEL
-    order = sizes[np.argsort(sizes.prod(axis=1), kind="stable")]
-    centres = order[(2 * np.arange(number) + 1) * len(order) // (2 * number)]
-    for _ in range(100):
-        shared = np.minimum(sizes[:, None], centres[None]).prod(axis=2)
-        union = sizes.prod(axis=1)[:, None] + centres.prod(axis=1)[None] - shared
-        nearest = np.argmax(shared * 1_000_000 // union, axis=1)
-        members = [sizes[nearest == k] for k in range(number)]
-        moved = np.stack(
-            [np.median(members[k], axis=0).astype(np.int64) if len(members[k]) else centres[k] for k in range(number)]
-        )
-        if np.array_equal(moved, centres):
-            break
-        centres = moved
-    centres = centres[np.argsort(centres.prod(axis=1), kind="stable")]
-    return centres.reshape(LEVELS, ANCHORS_PER_LEVEL, 2).astype(np.int16)
 
 
 TASKS.register("scenes", Scenes())

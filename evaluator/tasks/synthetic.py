@@ -48,6 +48,7 @@ class Synthetic:
     head_kind: Literal["detector", "classifier"] = "detector"
     objective = "score"
     area_limits = (0.0, 0.0)
+    pixel_mean, pixel_std = 0.0, 1.0
     recipe: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(self, noise: float = NOISE) -> None:

@@ -62,7 +62,7 @@ class Numbers:
     def train(self, scores: np.ndarray, seed: int, visits: int = VISITS, rows: slice = slice(None)) -> None:
         for architecture, score in list(zip(self.architectures, scores, strict=True))[rows]:
             job = Job(architecture=architecture, task="scenes", fidelity=Fidelity(image_visits=visits),
-                      seed=job_seed(0, architecture.id, seed))  # fmt: skip
+                      seed=job_seed(0, seed))  # fmt: skip
             row = Measurement(metric=self.metric, value=float(score), task="scenes", recipe=databases.RECIPE,
                               rung=0, image_visits=visits, seed=job.seed)  # fmt: skip
             self.store.record_evaluation(job, databases.RECIPE, Evaluation(state="complete", measurements=[row]))
