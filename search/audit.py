@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,11 +19,12 @@ from search.command import (
     shown_database,
     stopping,
 )
+from space import cli
 
 if TYPE_CHECKING:
     from evaluator.record import Job
     from search.engines import Engine
-    from search.evidence import Evidence, Facts, Rank
+    from search.evidence import Facts
     from search.store import Store, StudyRow
     from space.architecture import Architecture
 
@@ -92,13 +92,14 @@ def run(
                     f"{option} is for measuring, and nothing is to be measured: add --seeds or --zero-cost"
                 )
 
+    from search.audit_report import report
     from search.evidence import CANDIDATES, SEEDS, gather
     from search.store import Store
 
     shown = shown_database(db)
     if not repeats and not zero_cost:  # reads while a search writes
         with Store.open(db, create=False, read_only=True) as store:
-            return _report(gather(store, _study(store, name)), shown, json)
+            return report(gather(store, _study(store, name)), shown, json)
     with Store.open(db, create=False) as store, store.lock():
         row = _study(store, name)
         facts = gather(store, row)
@@ -112,7 +113,7 @@ def run(
             if not _finished(work, runner):
                 say(f"stopped; what is finished is in {shown}, the same command goes on from here")
                 return INTERRUPTED
-        return _report(gather(store, row), shown, json)
+        return report(gather(store, row), shown, json)
 
 
 def _study(store: Store, name: str | None) -> StudyRow:
@@ -281,86 +282,10 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-# -- reporting
-
-
-def _report(facts: Facts, db: str, as_json: bool) -> int:
-    from search.evidence import missing, plain, verdict, weigh
-
-    evidence = weigh(facts)
-    sentences, lacking = verdict(evidence), missing(facts, evidence, db)
-    if as_json:
-        said = {"verdict": sentences, "missing": [{"what": what, "command": command} for what, command in lacking]}
-        print(jsonlib.dumps(plain(evidence) | said, indent=2, allow_nan=False))
-        return 0
-    from rich.text import Text
-
-    from space.cli import console
-
-    out = console()
-    for part in _parts(evidence):
-        out.print(Text(part) if isinstance(part, str) else part, soft_wrap=isinstance(part, str))
-    for sentence in sentences:
-        out.print(Text(f"▸ {sentence}"), soft_wrap=True)
-    if lacking:
-        out.print(Text("\nto know more:"))
-    for what, command in lacking:
-        out.print(Text(f"  {what}: {command}"), soft_wrap=True)
-    return 0
-
-
-def _parts(e: Evidence) -> Iterator[Any]:
-    from search.evidence import interval, show
-
-    reached = f" of {e.complete} complete ones" if e.candidates != e.complete else ""
-    yield (f"Audit of '{e.study}': {e.score} of {e.candidates} candidates{reached}, {e.image_visits:,} image visits "
-           f"of task '{e.task}'")  # fmt: skip
-    if e.candidates > 1:
-        s = {name: show(e.score, value) for name, value in e.spread.items()}
-        yield f"{e.score}: mean {s['mean']}, std between candidates {s['std']}, {s['lowest']} to {s['highest']}"
-    noise = e.noise
-    if noise.repeated:
-        yield (
-            f"noise of one training: std {noise.within:.4f} (95 % interval {noise.within_low:.4f} to "
-            f"{noise.within_high:.4f}; {noise.repeated} candidates with several seeds, {noise.degrees} degrees of "
-            f"freedom)\nbetween architectures: std {noise.between:.4f} with the noise taken off, {noise.observed:.4f} "
-            f"as it is\nbetween / within: {noise.ratio:.2f} (95 % interval "
-            f"{interval((noise.ratio, noise.low, noise.high))}), the bar is on this; with the noise left in "
-            f"{noise.uncorrected:.2f}"
-        )
-    yield ""
-    if e.ranks:
-        yield _table(f"Kendall's tau of {e.score} with what needs no training", e.ranks)
-    if e.longer is not None:
-        low, high = e.longer.seeds
-        each = f"{low}" if low == high else f"{low} to {high}"
-        yield _table(f"Kendall's tau with longer trainings: {e.longer.n} candidates, mean of {each} of "
-                     f"{e.longer.image_visits:,} image visits each", e.longer.ranks)  # fmt: skip
-
-
-def _table(title: str, ranks: Sequence[Rank]) -> Any:
-    from search.evidence import interval
-    from space.cli import table
-
-    leads = any(rank.lead is not None for rank in ranks)
-    made = table(title, ["ranked by", "n", "tau", "95 % interval", "better half", "n", "front", "n",
-                         *(["score's lead", "95 % interval"] if leads else [])], left=["ranked by"])  # fmt: skip
-    for rank in ranks:
-        lead = [] if rank.lead is None else [number(rank.lead.value), interval(rank.lead)]
-        made.add_row(rank.metric, str(rank.all.n), number(rank.all.value), interval(rank.all),
-                     number(rank.better_half.value), str(rank.better_half.n), number(rank.front.value),
-                     str(rank.front.n), *lead)  # fmt: skip
-    return made
-
-
-def number(value: float) -> str:
-    """Two digits; an en dash for what is not known."""
-    return "–" if value != value else f"{value:.2f}"
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. User errors are one line on stderr and code 2."""
-    return call(app, arguments)
+    # `call` says what is wrong with the input, `cli.run` what is wrong with stdout.
+    return cli.run(lambda given, **_: call(app, given), arguments)
 
 
 if __name__ == "__main__":

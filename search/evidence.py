@@ -107,6 +107,8 @@ class Evidence:
     ranks: list[Rank]
     """Agreement of what is free with the score."""
     noise: Separation
+    noise_better_half: Separation
+    """The same among the better half: a score may part good from bad by far and still not order the good."""
     longer: Longer | None
 
 
@@ -180,6 +182,9 @@ def weigh(facts: Facts) -> Evidence:
         spread=spread,
         ranks=[_rank(name, column, proxy, proxy, facts.on_front) for name, column in facts.free.items()],
         noise=separation(facts.seeds),
+        noise_better_half=separation(
+            [scores for scores, better in zip(facts.seeds, _better(proxy, np.isfinite(proxy)), strict=True) if better]
+        ),
         longer=_longer(facts, proxy),
     )
 
@@ -211,12 +216,17 @@ def _rank(name: str, column: Array, target: Array, proxy: Array, on_front: Mask,
           lead: Estimate | None = None) -> Rank:  # fmt: skip
     """Agreement of a column with `target`; the better half is that of the candidates that have both."""
     known = np.isfinite(column) & np.isfinite(target) & np.isfinite(proxy)
-    better = known & (proxy >= np.median(proxy[known])) if known.any() else known
+    better = _better(proxy, known)
     parts = {
         part: kendall_interval(column[rows], target[rows])
         for part, rows in (("all", known), ("better_half", better), ("front", known & on_front))
     }
     return Rank(metric=name, lead=lead, **parts)
+
+
+def _better(proxy: Array, among: Mask) -> Mask:
+    """The half of `among` with the better scores."""
+    return among & (proxy >= np.median(proxy[among])) if among.any() else among
 
 
 # -- saying
@@ -240,13 +250,19 @@ def _on_separation(evidence: Evidence) -> str:
     if not noise.within:
         return "Not known: whether the score separates architectures. All seeds of one gave the same score."
     luck = f"Differences below {1.96 * math.sqrt(2) * noise.within:.2g} between two single trainings are luck."
-    enough = noise.ratio >= BAR
+    enough, good = noise.ratio >= BAR, evidence.noise_better_half
     unsure = noise.low < BAR <= noise.high or noise.repeated < CANDIDATES
     return (
         f"The score separates architectures by {noise.ratio:.1f} times the noise of one training (95 % interval "
         f"{interval((noise.ratio, noise.low, noise.high), 1)}): {'enough' if enough else 'too little'}"
         + (f", as far as {noise.repeated} repeated candidates can tell" if unsure else "")
-        + f"; {BAR:g} is the bar. {luck}"
+        + f"; {BAR:g} is the bar."
+        + (
+            f" Within the better half: {good.ratio:.1f} times ({interval((good.ratio, good.low, good.high), 1)})."
+            if good.repeated and good.within
+            else ""
+        )
+        + f" {luck}"
         + ("" if enough else " Train longer, or validate on more images.")
     )
 

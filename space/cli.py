@@ -7,11 +7,10 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cyclopts import App
     from rich.console import Console
     from rich.table import Table
 
@@ -27,7 +26,7 @@ class UsageError(ValueError):
     """Bad input; the message is the one line that the user sees."""
 
 
-def run(app: App, arguments: list[str] | None = None) -> int:
+def run(app: Callable[..., Any], arguments: list[str] | None = None) -> int:
     """Run a command line; returns the exit code. User errors are one line on stderr and code 2."""
     from cyclopts import CycloptsError
 

@@ -128,8 +128,9 @@ def test_the_numbers_are_those_of_the_statistics_on_the_study(numbers):
     macs = numbers.store.frame("default")["macs"].to_numpy(float)
     groups = [[a, b] if i < 12 else [a] for i, (a, b) in enumerate(zip(scores[0], scores[1], strict=True))]
     assert found.noise == separation(groups)
-    ranks = {rank.metric: rank for rank in found.ranks}
     better = scores[0] >= np.median(scores[0])
+    assert found.noise_better_half == separation([group for group, b in zip(groups, better, strict=True) if b])
+    ranks = {rank.metric: rank for rank in found.ranks}
     assert ranks["macs"].all.value == pytest.approx(kendall(macs, scores[0]))
     assert ranks["macs"].better_half.value == pytest.approx(kendall(macs[better], scores[0][better]))
     assert (ranks["macs"].better_half.n, ranks["macs"].all.n) == (20, 40)
@@ -394,6 +395,21 @@ def test_a_report_reads_while_another_process_writes(folder):
         refused = audit(folder, "--seeds", "1")
     assert refused.returncode == 2
     assert "another search" in refused.stderr
+
+
+def test_a_full_disk_and_a_closed_pipe_are_no_traceback(folder):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "search.audit"], cwd=folder, stdout=full, stderr=subprocess.PIPE,
+                              text=True)  # fmt: skip
+    assert (done.returncode, done.stderr) == (2, "error: the output cannot be written: No space left on device\n")
+    process = subprocess.Popen([sys.executable, "-m", "search.audit", "--json"], cwd=folder, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 1
 
 
 def test_ctrl_c_keeps_what_is_finished(folder):
