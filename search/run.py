@@ -106,8 +106,8 @@ def run(
         raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
 
     shown = db if "://" not in db else url.render_as_string(hide_password=True)
-    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler, name=name,
-                  start=start)  # fmt: skip
+    chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler,
+                  name=name, start=start)  # fmt: skip
     with Store.open(db) as store, store.lock():
         return _search(chosen, store, shown, resume=resume, new=new, workers=workers or os.cpu_count() or 1,
                        time_limit=time_limit, memory_limit=memory_limit, inline=engine == "inline")  # fmt: skip
