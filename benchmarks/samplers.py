@@ -13,6 +13,7 @@ GPSampler, which has no batches, one by one.
 from __future__ import annotations
 
 import csv
+import json
 import math
 import sys
 import time
@@ -258,7 +259,6 @@ def curves(traces: Sequence[Trace], scale: Scale, counts: Sequence[int]) -> Arra
 class Training:
     """One row of a table of trainings."""
 
-    genome: Genome
     architecture: Architecture
     seed: int
     image_visits: int
@@ -272,10 +272,6 @@ def read_table(path: Path, study: Study) -> list[Training]:
     `Architecture.to_dict`), `seed`, `image_visits`, then any metrics by name (`ap`, `val_loss`, `macs`, `params`,
     `latency_ms`, …; empty where missing). Raises ValueError with the line that is wrong.
     """
-    import json
-
-    from space.nearest import nearest
-
     rows: list[Training] = []
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
@@ -287,15 +283,13 @@ def read_table(path: Path, study: Study) -> list[Training]:
             where = f"{path}, line {reader.line_num}"
             try:
                 if line.get("genome"):
-                    genome = json.loads(line["genome"])
-                    architecture = study.space.build(genome)
+                    architecture = study.space.build(json.loads(line["genome"]))
                 else:
                     architecture = Architecture.from_dict(json.loads(line["spec"])).canonical()
-                    genome, _ = nearest(study.space, architecture)
                 if architecture.id != line["id"]:
                     raise ValueError(f"the id is {line['id']}, its architecture's is {architecture.id}")
                 values = {name: float(line[name]) for name in columns if name in METRICS and line[name]}
-                rows.append(Training(genome=genome, architecture=architecture, seed=int(line["seed"]),
+                rows.append(Training(architecture=architecture, seed=int(line["seed"]),
                                      image_visits=int(line["image_visits"]), values=values))  # fmt: skip
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{where}: {error}") from error
@@ -319,10 +313,8 @@ def table_problem(rows: Sequence[Training], study: Study) -> tuple[Problem, list
     for row in rows:
         if row.image_visits == longest:
             by_id.setdefault(row.architecture.id, []).append(row)
-    pool = Pool(study)
-    candidates = [c for group in by_id.values() if (c := pool.candidate(group[0].genome)) is not None]
-    groups = [by_id[c.id] for c in candidates if c.id in by_id]
-    candidates = [c for c in candidates if c.id in by_id]
+    pool, groups = Pool(study), list(by_id.values())
+    candidates = [pool.costed(group[0].architecture, {}) for group in groups]
     encode = Encoder(candidates)
     x = encode(candidates)
     fitted: dict[str, Callable[[Candidate], float]] = {}
@@ -409,6 +401,8 @@ def compare(
         raise ValueError(
             f"no sampler '{wrong[0]}' here" if wrong else "--seeds must be at least 1, --budget at least 20"
         )
+    if table is not None and not table.is_file():
+        raise ValueError(f"--table is '{table}'; there is no such file")
     if plot is not None and (plot.suffix != ".svg" or not plot.absolute().parent.is_dir()):
         raise ValueError(f"--plot is '{plot}'; it must be an .svg file in a folder that exists")
     chosen = load(study or STUDIES / ("default.toml" if table else "synthetic.toml"))

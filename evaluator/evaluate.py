@@ -16,7 +16,7 @@ from space.lower import lower
 
 
 def evaluate(job: Job) -> Evaluation:
-    """Train the job's architecture on its task and measure it.
+    """Train the job's architecture on its task and measure it; a task that answers itself is asked.
 
     A loss that is not finite gives a failed evaluation with the reason; every other exception is left to
     the guard around the worker.

@@ -167,6 +167,8 @@ def _key(network: Network, task: Task, recipe: Recipe, seed: int, device: torch.
     """What a trunk's numbers depend on to the last bit: a state of anything else does not fit."""
     parts = [repr(network.graph), recipe.id(task), seed, torch.get_num_threads(), device.type, environment().id]
     return digest(parts)
+
+
 def tensor(array: npt.NDArray[Any]) -> Tensor:
     """A tensor on the array's memory. Nothing here writes to it, so a read-only memory map will do."""
     with warnings.catch_warnings():

@@ -32,8 +32,7 @@ DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
 
 def built_in(task: str | None) -> Path:
     """The built-in study of a task's name, or the default one."""
-    own = DEFAULT.with_name(f"{task}.toml")
-    return own if task and task.isidentifier() and own.is_file() else DEFAULT
+    return next((path for path in DEFAULT.parent.glob("*.toml") if path.stem == task), DEFAULT)
 
 
 class StudyError(ValueError):

@@ -39,8 +39,8 @@ class SimulatedEngine:
     workers = 2
 
     def __init__(self, *, fail: Callable[[Architecture], str | None] = lambda _: None,
-                 on_result: Callable[[Job], None] = lambda _: None) -> None:  # fmt: skip
-        self.fail, self.on_result = fail, on_result
+                 on_result: Callable[[Job], None] = lambda _: None, metric: str = "ap") -> None:  # fmt: skip
+        self.fail, self.on_result, self.metric = fail, on_result, metric
         self.jobs: list[Job] = []
         self.timed: list[str] = []
 
@@ -74,7 +74,7 @@ class SimulatedEngine:
         from evaluator.recipe import recipe_for
         from evaluator.tasks import TASKS
 
-        row = Measurement(metric="ap", value=score(job.architecture, job.fidelity.image_visits), task=job.task,
+        row = Measurement(metric=self.metric, value=score(job.architecture, job.fidelity.image_visits), task=job.task,
                           recipe=recipe_for(TASKS.get(job.task)).id(TASKS.get(job.task)), rung=job.fidelity.rung,
                           image_visits=job.fidelity.image_visits, seed=job.seed)  # fmt: skip
         curve = [{"image_visits": float(job.fidelity.image_visits), "loss": 1.0}]

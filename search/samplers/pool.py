@@ -6,7 +6,7 @@ A network is costed once, however many genomes spell it, in about a millisecond 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -66,11 +66,12 @@ class Pool:
                 return None
             self._seen[spelling] = architecture.id
             if architecture.id not in self._candidates:
-                self._candidates[architecture.id] = self._costed(architecture, genome)
+                self._candidates[architecture.id] = self.costed(architecture, genome)
         identity = self._seen[spelling]
         return None if identity is None else self._candidates[identity]
 
-    def _costed(self, architecture: Architecture, genome: Genome) -> Candidate:
+    def costed(self, architecture: Architecture, genome: Genome) -> Candidate:
+        """The candidate of a canonical architecture, which `genome` spells."""
         d = self._deployment
         graph = lower(architecture, d.height, d.width, num_classes=d.num_classes)
         counted = cost(graph, batch=d.batch, precision=d.precision)
@@ -83,10 +84,14 @@ class Pool:
     def scattered(self) -> list[Candidate]:
         """Random candidates, within the limits and beyond, or the whole space if it is small."""
         rng = np.random.default_rng(self._seed)
-        genomes: Iterable[Genome] = (
-            self.space.enumerate() if self.enumerable else (self.space.sample(rng) for _ in range(SCATTERED))
-        )
-        return list({c.id: c for genome in genomes if (c := self.candidate(genome)) is not None}.values())
+        if not self.enumerable:
+            return self.random(SCATTERED, (), rng)
+        return list({c.id: c for g in self.space.enumerate() if (c := self.candidate(g)) is not None}.values())
+
+    def random(self, count: int, known: Collection[str], rng: np.random.Generator) -> list[Candidate]:
+        """The networks of `count` random genomes that are not in `known`."""
+        drawn = (self.candidate(self.space.sample(rng)) for _ in range(count))
+        return list({c.id: c for c in drawn if c is not None and c.id not in known}.values())
 
     @cached_property
     def _encode(self) -> Encoder:

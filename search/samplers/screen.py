@@ -38,9 +38,11 @@ Array = np.ndarray[Any, Any]
 
 ENOUGH = 8
 """Results from which a model is fitted; before, networks are spread over the space."""
-OFFSPRING = 250
+OFFSPRING = 150
 """New networks costed a round; two rounds a generation."""
 PARENTS = 15
+ROUNDS = 10
+"""Rounds of searching for networks within the limits before there are none."""
 CELLS = 256
 """Budgets over which a hypervolume is averaged."""
 AMONG = 25
@@ -92,11 +94,12 @@ class Screen:
         return self._chosen(learnt, fresh, known, count, seed, rng)
 
     def _inside(self, known: Collection[str], count: int, rng: np.random.Generator) -> list[Candidate]:
-        """Networks within limits that few random ones meet: descend from those that break them least."""
+        """Networks where few are left or few keep the limits: more random ones, and the least excessive descend."""
         found: dict[str, Candidate] = {}
         parents = sorted(self._pool.scattered, key=lambda c: c.excess)[:PARENTS]
-        for _ in range(10 if count > 0 and not self._pool.enumerable else 0):
+        for _ in range(ROUNDS if count > 0 and not self._pool.enumerable else 0):
             children = self._pool.offspring([c.genome for c in parents], OFFSPRING, known, rng)
+            children += self._pool.random(OFFSPRING, known, rng)
             found |= {c.id: c for c in children if not c.excess}
             if len(found) >= count:
                 break

@@ -222,6 +222,6 @@ def test_the_options_are_those_that_the_readme_lists(folder):
     options = set(re.findall(r"--[a-z-]+", run(folder, "--help").stdout)) - {"--help"}
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     assert options == {"--budget", "--study", "--task", "--data", "--data-size", "--workers", "--seed", "--db",
-                       "--name", "--resume", "--new", "--limit", "--sampler", "--start", "--time-limit",
+                       "--name", "--resume", "--new", "--limit", "--sampler", "--start", "--time-limit", "--device",
                        "--memory-limit", "--engine"}  # fmt: skip
     assert all(f"`{option}" in readme for option in options)

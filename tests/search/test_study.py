@@ -13,7 +13,7 @@ def test_the_default_study_is_what_the_readme_says():
     study = load()
     assert [o.metric for o in study.objectives] == ["ap", "macs", "latency_ms"]
     assert [o.direction for o in study.objectives] == ["maximize", "minimize", "minimize"]
-    assert (study.budget, study.sampler, study.task) == (200, "nsga2", "scenes")
+    assert (study.budget, study.sampler, study.task) == (200, "screen", "scenes")
     assert (study.deployment.height, study.deployment.batch, study.deployment.precision) == (256, 1, "fp32")
 
 
@@ -51,7 +51,7 @@ def test_the_identity_is_what_may_not_change():
         ('["ap", "macs", "latency_ms"]', '["ap", "ap"]', "each once"),
         ('task = "scenes"', 'task = "scene"', "no task 'scene'; did you mean 'scenes'"),
         ('task = "scenes"', "", "the key 'task' is missing"),
-        ('name = "nsga2"', 'name = "nsga"', "did you mean 'nsga"),
+        ('name = "screen"', 'name = "scren"', "did you mean 'screen"),
         ("population = 20", "population = 1", "population is 1"),
         ("keep = 0.5", "keep = 0", "keep is 0"),
         ("image_visits = [4000]", "image_visits = [400, 40]", "must rise"),
