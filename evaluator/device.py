@@ -34,6 +34,9 @@ class Device:
         return asdict(self)
 
 
+CPU = Device(kind="cpu")
+
+
 class DeviceError(ValueError):
     """A device that is not there; the message says what is."""
 
@@ -41,13 +44,13 @@ class DeviceError(ValueError):
 def find(name: str) -> Device:
     """The device that `auto`, `cpu` or `cuda` means here; `auto` is a card where there is one. Raises DeviceError."""
     if not needs_torch(name):
-        return Device(kind="cpu")
+        return CPU
     import torch
 
     count = torch.cuda.device_count()
     if not count:
         if name == "auto":
-            return Device(kind="cpu")
+            return CPU
         build = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no card"
         raise DeviceError(
             f"--device cuda: {build}; use --device cpu, or install a CUDA build of torch as the README says"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from evaluator.device import CPU, Device
 from search.command import (
     INTERRUPTED,
     UsageError,
@@ -23,7 +24,6 @@ from search.command import (
 )
 
 if TYPE_CHECKING:
-    from evaluator.device import Device
     from search.engines import Engine
     from search.store import Store, StudyRow
     from search.study import Study
@@ -144,7 +144,7 @@ def _search(study: Study, store: Store, db: str, place: Device, *, resume: bool,
     notice = TASKS.get(study.task).prepare()
     if notice:
         console.say(notice)
-    row = _study_row(study, store, place, resume=resume, new=new)
+    row = _study_row(study, store, resume=resume, new=new, place=place)
     for network, genome, changes in study.starting_points() if not store.proposals(row.id) else []:
         changed = f"; changed for this space: {', '.join(changes)}" if changes else ""
         console.say(f"starting from {network} as {study.space.build(genome).id}{changed}")
@@ -171,7 +171,7 @@ def _search(study: Study, store: Store, db: str, place: Device, *, resume: bool,
     return 0
 
 
-def _study_row(study: Study, store: Store, place: Device, *, resume: bool, new: bool) -> StudyRow:
+def _study_row(study: Study, store: Store, *, resume: bool, new: bool, place: Device = CPU) -> StudyRow:
     """The study's row: the one to go on with, or a new one. Raises UsageError when that is not clear."""
     from evaluator.recipe import recipe_for
     from evaluator.record import environment
