@@ -39,7 +39,7 @@ from space.architecture import Architecture
 
 LONG = 4
 """Times the proxy's length that the reference is trained."""
-SHARES = (0.25, 0.5, 2.0)
+SHARES = (0.25, 0.5)
 """Other lengths, trained once, as shares of the proxy's: the learning curves of `benchmarks.rungs`."""
 SCORES = ("ap", "val_loss")
 COSTS = ("macs", "params")
