@@ -34,14 +34,13 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
     described = [axes(row.spec) for row in rows]
     for name in described[0] if described else axes(None):
         table[name] = [values[name] for values in described]
-    task, recipe = config.get("task"), config.get("recipe_id")
     deployment, device = config.get("deployment_id"), config.get("device")
     trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
     deployed: dict[tuple[str, str], Any] = {}
     for fact in facts:
         key = (fact.architecture_id, fact.metric)
         if fact.metric in TRAINED:
-            if fact.task == task and fact.recipe == recipe and _ours(config, fact):
+            if verification.is_proxy(config, fact._mapping):
                 trained.setdefault(key, {}).setdefault(fact.rung or 0, {})[fact.seed] = fact
         # A later attempt that failed hides nothing, nor does another machine's latency.
         elif fact.value is not None and fact.deployment == deployment and fact.device in (None, device or fact.device):
@@ -67,14 +66,6 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
         table |= columns
     frame = pd.DataFrame(table)
     return frame.assign(**verification.columns(frame, config, long))
-
-
-def _ours(config: dict[str, Any], fact: Any) -> bool:
-    """Whether a training is as long as the study's at that rung; another study may have trained longer."""
-    if verification.belongs(config, fact._mapping):
-        return False
-    visits = config.get("image_visits")
-    return visits is None or (fact.rung < len(visits) and visits[fact.rung] == fact.image_visits)
 
 
 def axes(spec: dict[str, Any] | None) -> dict[str, Any]:

@@ -76,6 +76,17 @@ def belongs(config: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:
     return same and row["image_visits"] == chosen[0] and row["seed"] in chosen[1]
 
 
+def is_proxy(config: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:
+    """Whether a training is one of the study's own rungs: its task and recipe, and as long as that rung.
+
+    Others may lie in the database: longer ones of another study, or of a verification of another length.
+    """
+    if row["task"] != config.get("task") or row["recipe"] != config.get("recipe_id") or belongs(config, row):
+        return False
+    visits = config.get("image_visits")
+    return visits is None or (row["rung"] < len(visits) and visits[row["rung"]] == row["image_visits"])
+
+
 def noise_of(scores: Array) -> tuple[Array, float, int]:
     """Scores without what each seed adds to all alike; the standard deviation that is left; its freedom.
 
