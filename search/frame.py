@@ -34,7 +34,6 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
     described = [axes(row.spec) for row in rows]
     for name in described[0] if described else axes(None):
         table[name] = [values[name] for values in described]
-    task, recipe = config.get("task"), config.get("recipe_id")
     deployment, device = config.get("deployment_id"), config.get("device")
     trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
     deployed: dict[tuple[str, str], Any] = {}
@@ -42,8 +41,8 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
     for fact in facts:
         key = (fact.architecture_id, fact.metric)
         if fact.metric in TRAINED:
-            rung = _rung(config, fact)
-            if fact.task == task and fact.recipe == recipe and rung is not None:
+            rung = verification.rung_of(config, fact._mapping)
+            if rung is not None:
                 trained.setdefault(key, {}).setdefault(rung, {})[fact.seed] = fact
                 reached[key[0]] = max(reached.get(key[0], (rung, fact.image_visits)), (rung, fact.image_visits))
         elif fact.metric in ZERO_COST:
@@ -75,16 +74,6 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
         table |= columns
     frame = pd.DataFrame(table)
     return frame.assign(**verification.columns(frame, config, long))
-
-
-def _rung(config: dict[str, Any], fact: Any) -> int | None:
-    """The study's rung of which a training has the length; None for a verification, or another study's."""
-    if verification.belongs(config, fact._mapping):
-        return None
-    visits = config.get("image_visits")
-    if visits is None:
-        return int(fact.rung or 0)
-    return visits.index(fact.image_visits) if fact.image_visits in visits else None
 
 
 def axes(spec: dict[str, Any] | None) -> dict[str, Any]:

@@ -76,6 +76,19 @@ def belongs(config: Mapping[str, Any], row: Mapping[Any, Any]) -> bool:
     return same and row["image_visits"] == chosen[0] and row["seed"] in chosen[1]
 
 
+def rung_of(config: Mapping[str, Any], row: Mapping[Any, Any]) -> int | None:
+    """The study's rung of which a training has task, recipe and length; None if it is none of the study's own.
+
+    Others may lie in the database: longer ones of another study, or of a verification of another length.
+    """
+    if row["task"] != config.get("task") or row["recipe"] != config.get("recipe_id") or belongs(config, row):
+        return None
+    visits = config.get("image_visits")
+    if visits is None:
+        return int(row["rung"] or 0)
+    return visits.index(row["image_visits"]) if row["image_visits"] in visits else None
+
+
 def noise_of(scores: Array) -> tuple[Array, float, int]:
     """Scores without what each seed adds to all alike; the standard deviation that is left; its freedom.
 

@@ -18,7 +18,7 @@ from dashboard.pages.overview import badge
 from dashboard.view import objectives_of
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment
-from search.verification import belongs, in_effect, statement
+from search.verification import belongs, in_effect, rung_of, statement
 from space.architecture import Architecture
 from space.cost import Cost, Part, breakdown, cost
 from space.graph import Graph
@@ -159,8 +159,7 @@ def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping
         for row in measurements
         if row["metric"] == name
         and row["value"] is not None
-        and not belongs(config, row)
-        and row["recipe"] in (None, config.get("recipe_id"))
+        and (row["recipe"] is None or rung_of(config, row) is not None)
         and row["deployment"] in (None, config.get("deployment_id"))
     ]
     return max(mine, key=lambda row: (row["rung"] or 0, row["id"]), default=None)

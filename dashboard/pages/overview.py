@@ -367,7 +367,7 @@ def columns(frame: pd.DataFrame, default: View) -> list[dict[str, Any]]:
     ]
     if candidates.any_verified(frame):
         field = FIELDS["verdict"]
-        result.append({"field": "verification", "headerName": field.label, "minWidth": 120,
+        result.append({"field": "verification", "headerName": field.label, "minWidth": 148,
                        "headerTooltip": field.meaning, "tooltipField": "verification_note"})  # fmt: skip
     for name in dict.fromkeys((default.y, f"{VERIFIED}{default.y}", default.x, *COLUMNS)):
         if name in known:

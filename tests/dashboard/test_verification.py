@@ -16,7 +16,9 @@ from dashboard.data import Database, Snapshot
 from dashboard.figures import CROSSED, LIGHT, scatter
 from dashboard.pages import candidate, overview
 from dashboard.view import View, default_view
+from search.store import Store
 from search.verification import VERDICTS
+from search.verify import take_effect
 from tests.dashboard.test_pages import OBJECTIVES, text
 from tests.databases import VERIFY_VISITS, build, config, verify
 
@@ -144,6 +146,26 @@ def test_the_page_of_a_candidate_shows_every_seed_beside_the_proxy(verified_path
         assert newest is not None
         assert newest["value"] == row["ap"]
         json.dumps(candidate.layout(detail, snapshot, ""), cls=PlotlyJSONEncoder, allow_nan=False)
+
+
+def test_a_verification_of_another_length_is_not_taken_for_the_proxy(tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 20)
+    verify(str(path))
+    with Store.open(str(path)) as store:
+        row = store.study("default")
+        assert row is not None
+        take_effect(store, row, 2 * VERIFY_VISITS, 3)
+    database = Database(str(path))
+    snapshot = database.snapshot()
+    frame = frame_of(snapshot)
+    assert set(frame["verdict"]) == {"unverified"}
+    assert snapshot.study is not None
+    for identity, ap in zip(frame["id"], frame["ap"], strict=True):
+        detail = database.detail(identity)
+        assert detail is not None
+        found = candidate.newest(detail.measurements, "ap", snapshot.study.config)
+        assert (found["value"] if found else None) == (None if np.isnan(ap) else ap)
 
 
 def test_the_page_of_an_unverified_candidate_gives_the_command(verified_path: Path, snapshot: Snapshot) -> None:
