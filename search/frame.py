@@ -46,7 +46,7 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
                 trained.setdefault(key, {}).setdefault(rung, {})[fact.seed] = fact
                 reached[key[0]] = max(reached.get(key[0], (rung, fact.image_visits)), (rung, fact.image_visits))
         elif fact.metric in ZERO_COST:
-            ours = (fact.task, fact.recipe, fact.seed) == (task, recipe, config.get("seed"))
+            ours = (fact.task, fact.recipe, fact.seed) == (config["task"], config["recipe_id"], config.get("seed"))
             if ours and fact.value is not None:
                 deployed[key] = fact
         # A later attempt that failed hides nothing, nor does another machine's latency.
