@@ -35,6 +35,8 @@ class Recipe:
     """Largest random shift of a training image, in pixels."""
     zoom: float = 0.15
     """Largest random relative change of its size."""
+    shuffle_colours: int = 1
+    """1 puts the colour channels of each training image in random order; 0 where colours tell classes apart."""
     gain: float = 0.2
     """Largest random relative change of its brightness."""
     # detection

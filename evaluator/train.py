@@ -206,10 +206,11 @@ def augment(images_NHWC: Tensor, targets: Tensor, rows_B: Tensor, recipe: Recipe
     at_BS = (torch.arange(size, device=place) + 0.5 - size / 2) / zoom_B1 + size / 2  # where the pixel is taken from
     columns_BW = (at_BS - shift_B2[:, :1]).floor().long().clamp(0, size - 1)
     rows_BH = (at_BS - shift_B2[:, 1:]).floor().long().clamp(0, size - 1)
-    order_B3 = torch.rand(batch, 3, generator=generator).argsort(1).to(place)
     # The pixels first, whole, then their channels: half the time of one index over all four axes.
     images_BHWC = images_NHWC[rows_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]].float()
-    images_BHWC = images_BHWC.gather(3, order_B3[:, None, None, :].expand(-1, size, size, -1))
+    if recipe.shuffle_colours:
+        order_B3 = torch.rand(batch, 3, generator=generator).argsort(1).to(place)
+        images_BHWC = images_BHWC.gather(3, order_B3[:, None, None, :].expand(-1, size, size, -1))
     gain_B111 = 1 + recipe.gain * chance(batch, 1, 1, 1)
     images_BHWC = images_BHWC.mul_(gain_B111).clamp_(0, 255)
     if targets.ndim == 1:

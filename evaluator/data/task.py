@@ -88,7 +88,7 @@ def _recipe(kind: Kind, facts: Mapping[str, Any]) -> dict[str, Any]:
     from evaluator.recipe import Recipe
 
     built_in = TASKS.get("scenes" if kind == "detector" else "digits")
-    recipe = dict(built_in.recipe)
+    recipe = {**built_in.recipe, "shuffle_colours": 0}
     default = Recipe(**recipe)
     if facts["size"] != built_in.size:
         recipe["shift"] = max(1, round(default.shift * facts["size"] / built_in.size))

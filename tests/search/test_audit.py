@@ -245,7 +245,7 @@ class NoisyEngine(SimulatedEngine):
 
     def _train(self, job):
         done = super()._train(job)
-        noise = np.random.default_rng(job.seed).normal(0, 0.03)
+        noise = np.random.default_rng([job.seed, int(job.architecture.id, 16)]).normal(0, 0.03)
         return replace(done, measurements=[replace(m, value=m.value + noise) for m in done.measurements])
 
 
