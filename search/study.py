@@ -131,7 +131,8 @@ class Study:
     @property
     def timed(self) -> bool:
         """Whether an objective or a limit is a latency."""
-        return any(item.metric.startswith("latency") for item in (*self.objectives, *self.limits))
+        names = [*(o.metric for o in self.objectives), *(limit.metric for limit in self.limits)]
+        return any(name.startswith("latency") for name in names)
 
     @property
     def score(self) -> Objective:
