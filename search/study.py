@@ -138,8 +138,8 @@ class Study:
     @property
     def timed(self) -> bool:
         """Whether an objective or a limit is a latency."""
-        named = [*(o.metric for o in self.objectives), *(limit.metric for limit in self.limits)]
-        return any(name.startswith("latency") for name in named)
+        names = [*(o.metric for o in self.objectives), *(limit.metric for limit in self.limits)]
+        return any(name.startswith("latency") for name in names)
 
     @property
     def score(self) -> Objective:

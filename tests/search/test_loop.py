@@ -23,7 +23,7 @@ from space.zoo import entries, get
 from tests.simulator import Silent, SimulatedEngine, simulated_latency
 from tests.space.test_design import SMALL
 
-STUDY = load(budget=30)
+STUDY = load(budget=30, sampler="nsga2")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_failing_candidate_costs_that_candidate_only(store, reason):
 def test_what_breaks_a_limit_on_paper_is_neither_timed_nor_trained(store):
     engine = SimulatedEngine()
     limits = (Limit.parse("macs <= 200e6"), Limit.parse("peak_bytes <= 3e6"))
-    study = replace(STUDY, sampler="nsga2", limits=limits)
+    study = replace(STUDY, limits=limits)
     summary = prepared(study, store, engine).run()
     frame = store.frame("default")
     inside = (frame["macs"] <= 200e6) & (frame["peak_bytes"] <= 3e6)
@@ -205,7 +205,7 @@ def test_the_sampler_hears_of_a_generation_at_once(store):
     def fail(architecture):
         return "crash" if int(architecture.id, 16) % 7 == 0 else None
 
-    study = replace(STUDY, sampler="nsga2", limits=(Limit.parse("macs <= 200e6"),), population=10, budget=40)
+    study = replace(STUDY, limits=(Limit.parse("macs <= 200e6"),), population=10, budget=40)
     search = prepared(study, store, SimulatedEngine(fail=fail))
     summary = search.run()
     assert summary.failed
