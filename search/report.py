@@ -45,12 +45,17 @@ class Console(Display):
         label = proposal.state if proposal.state != "complete" else ""
         line = f"[{done:3d}/{summary.budget}] {proposal.architecture.id}  {numbers}  {label} {note}".rstrip()
         finished = done - self._first
-        if finished > self._study.population:
+        rungs = len(self._study.rungs) > 1  # then candidates are closed in bunches: only whole generations tell
+        if finished > self._study.population or rungs:
             rate = (now - self._start) / finished
         else:
             # The first generation's latencies were all measured before its first candidate was finished.
             rate = (now - self._first_at) / max(1, finished - 1)
-        left = f"about {clock(rate * max(0, summary.budget - done))} left" if finished > 2 else ""
+        left = (
+            f"about {clock(rate * max(0, summary.budget - done))} left"
+            if finished > (self._study.population if rungs else 2)
+            else ""
+        )
         volume = "–" if summary.hypervolume is None else f"{summary.hypervolume:.3f}"
         status = f"{len(summary.front)} on the front, hypervolume {volume}" + (
             f", {summary.failed} failed" if summary.failed else ""
