@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.progress import track
 
 from benchmarks.plot import Chart, Series, draw
-from evaluator.evaluate import evaluate
+from evaluator.evaluate import evaluate, score_untrained
+from evaluator.metrics import ZERO_COST
 from evaluator.profile import latency, paper
 from evaluator.recipe import recipe_for
 from evaluator.record import Fidelity, Job, environment
@@ -32,7 +33,7 @@ from evaluator.tasks import TASKS
 from search.agreement import Estimate, Separation, kendall_interval, paired_difference, separation
 from search.engines.guard import CandidateError, guarded
 from search.engines.process import ProcessEngine
-from search.samplers import derive
+from search.seeds import job_seed
 from search.store import Store
 from search.study import DEFAULT, Study, load
 from space.architecture import Architecture
@@ -63,7 +64,7 @@ def jobs(study: Study, found: list[Architecture], seeds: int, long_seeds: int, m
     visits = study.rungs[-1].image_visits
 
     def job(architecture: Architecture, length: float, repeat: int) -> Job:
-        return Job(architecture=architecture, task=study.task, seed=derive(study.seed, repeat), recipe=study.recipe,
+        return Job(architecture=architecture, task=study.task, seed=job_seed(study.seed, repeat), recipe=study.recipe,
                    fidelity=Fidelity(image_visits=round(visits * length)))  # fmt: skip
 
     return [
@@ -113,6 +114,10 @@ def table(study: Study, todo: list[Job], store: Store, recipe: str) -> pd.DataFr
         some = networks[first : first + 20]
         for architecture, rows in zip(some, latency(some, study.deployment), strict=True):
             costs[architecture.id]["latency_ms"] = next(m.value for m in rows if m.metric == "latency_ms") or np.nan
+    scored = guarded(score_untrained, (networks, study.task, study.recipe, study.seed), cpu_seconds=3600,
+                     memory_bytes=None)  # fmt: skip
+    for architecture, rows in zip(networks, scored, strict=True):
+        costs[architecture.id] |= {m.metric: np.nan if m.value is None else m.value for m in rows}
     lines = []
     for job in todo:
         evaluation = store.evaluation(job, recipe)
@@ -243,7 +248,7 @@ class Report:
         return "\n".join(lines)
 
     def zero_cost(self) -> list[str]:
-        return [name for name in ("synflow", "naswot", "grad_norm", "zen") if name in self.frame]
+        return [name for name in ZERO_COST if name in self.frame]
 
     def lengths(self) -> list[tuple[int, Estimate, Estimate, float]]:
         """Every length that was trained with the proxy's first seed: its agreement and its mean seconds."""
