@@ -6,6 +6,7 @@ training starts afresh and gives the same numbers later. A file that cannot be w
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -35,7 +36,8 @@ def save(path: Path | str, key: str, values: dict[str, Any]) -> str | None:
             file.writelines([HEADER, hashlib.sha256(body).hexdigest().encode(), b"\n", body])
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
         return f"its state could not be kept: {error.strerror or error}"
     return None
 

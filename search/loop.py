@@ -457,6 +457,8 @@ class Search:
                finish: bool) -> None:  # fmt: skip
         values = {m.metric: m.value for m in evaluation.measurements if m.value is not None}
         self._known[proposal.architecture.id].update(values)
+        for note in {m.detail["note"] for m in evaluation.measurements if "note" in m.detail}:
+            self.progress.phase(f"{proposal.architecture.id}: {note}; its next rung starts afresh")
         if evaluation.state == "complete":
             self._note_score(proposal.architecture, fidelity.rung, values)
         score = self.study.score.metric

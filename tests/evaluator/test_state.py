@@ -54,7 +54,7 @@ def _detail(evaluation: Evaluation) -> dict[str, Any]:
     return next(m.detail for m in evaluation.measurements if m.metric == "train_cpu_seconds")
 
 
-@pytest.mark.parametrize(("task", "lengths"), [("scenes", (96, 240)), ("digits", (96, 240, 400))])
+@pytest.mark.parametrize(("task", "lengths"), [("scenes", (48, 112)), ("digits", (96, 240, 400))])
 def test_a_continued_training_is_the_uninterrupted_one_bit_for_bit(
     task: str, lengths: tuple[int, ...], tmp_path: Path
 ) -> None:
@@ -132,9 +132,9 @@ def test_a_state_of_another_training_is_left_alone(other: dict[str, Any], tmp_pa
 
 def test_a_state_of_another_thread_count_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "a.state"
-    evaluate(_job(96, keep=path))
+    evaluate(_job(48, keep=path))
     torch.set_num_threads(2)
-    assert "from_image_visits" not in _detail(evaluate(_job(160, resume=path)))
+    assert "from_image_visits" not in _detail(evaluate(_job(56, resume=path)))
 
 
 def test_a_full_disk_costs_the_state_and_nothing_else(tmp_path: Path) -> None:

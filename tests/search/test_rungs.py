@@ -278,3 +278,18 @@ def test_real_trainings_go_on_from_rung_to_rung(store, cache):
         found = [m for m in store.measurements(row.id) if m["metric"] == "train_cpu_seconds"]
         assert [m["detail"] for m in found] == [{"from_image_visits": 64}, {}]  # newest first
     assert not list((cache / "states").iterdir())
+
+
+def test_a_state_that_cannot_be_kept_is_said_and_nothing_is_lost(store, cache):
+    """A file stands where the folder of states should be: as with a full disk, nothing can be written."""
+    (cache / "states").write_text("in the way")
+    study = load(task="digits", budget=2, sampler="random")
+    study = replace(study, space=DesignSpace.from_dict(SMALL, head="classifier"), rungs=tuple(rungs([64, 128])),
+                    keep=0.5, population=2)  # fmt: skip
+    search = prepared(study, store, InlineEngine())
+    said = []
+    search.progress.phase = said.append
+    assert search.run().failed == 0
+    assert sum("its state could not be kept" in text for text in said) == 2
+    assert sorted(store.frame("default")["image_visits"]) == [64, 128]
+    assert (cache / "states").read_text() == "in the way"
