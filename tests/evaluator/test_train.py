@@ -314,8 +314,8 @@ def test_evaluation_uses_averaged_weights() -> None:
     """With a decay so slow that the average stays at the start, an untrained network is evaluated."""
     task = TASKS.get("digits")
     network = Network(lower(CLASSIFIER, 64, 64))
-    frozen = train(network, task, replace(recipe_for(task), average=1 - 1e-9), image_visits=160, seed=0)
-    moving = train(network, task, replace(recipe_for(task), average=0.0), image_visits=160, seed=0)
+    frozen = train(network, task, replace(recipe_for(task), average=1 - 1e-9), image_visits=640, seed=0)
+    moving = train(network, task, replace(recipe_for(task), average=0.0), image_visits=640, seed=0)
     assert frozen.metrics["val_loss"] == pytest.approx(math.log(10), abs=0.05)
     assert abs((moving.metrics["val_loss"] or 0) - (frozen.metrics["val_loss"] or 0)) > 1e-4
 

@@ -469,5 +469,5 @@ def test_the_options_are_those_that_the_readme_lists(tmp_path):
     options = set(re.findall(r"--[a-z-]+", done.stdout)) - {"--help"}
     assert options == {"--db", "--name", "--seeds", "--candidates", "--zero-cost", "--workers", "--time-limit",
                        "--memory-limit", "--engine", "--json"}  # fmt: skip
-    readme = (Path(__file__).parents[2] / "README.md").read_text().partition("### `python -m search.audit`")[2]
-    assert all(f"`{option}" in readme.partition("### Studies")[0] for option in options)
+    readme = (Path(__file__).parents[2] / "README.md").read_text().partition("`python -m search.audit`\n")[2]
+    assert all(f"`{option}" in readme.partition("### Verify")[0] for option in options)
