@@ -6,8 +6,8 @@ Two problems. `synthetic`: the built-in task of that name, its noise, three obje
 What counts is the **true** hypervolume of the front that a user would be shown: the candidates chosen by their noisy
 scores, valued without noise. Objectives are scaled so that the reference front runs from 0 to 1, costs as logarithms;
 the reference point is 1.1 in each; the reference front is that of 40,000 random networks and all that any sampler
-found; its hypervolume is 1. Samplers are told costs and noisy scores by generations of 20, as `search.loop` does;
-GPSampler, which has no batches, one by one.
+found; its hypervolume is 1. Samplers are told costs and noisy scores by generations, as `search.loop` does, of the size
+that each has by default (`screen` 10, the others 20); GPSampler, which has no batches, one by one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from search import pareto
 from search.samplers import Sampler, derive, sampler
 from search.samplers.bridge import OptunaSampler
 from search.samplers.pool import Candidate, Encoder, Pool
-from search.study import Study, load
+from search.study import Study, load, population_of
 from space.architecture import Architecture
 from space.design import Genome
 
@@ -42,7 +42,7 @@ EVALUATION_SECONDS = 10.0
 """What one evaluation is taken to cost, over the workers, at equal wall time."""
 STUDIES = Path(__file__).parent.parent / "studies"
 OURS = ("screen", "nsga2", "nsga3", "tpe", "random")
-SLOW = {"gp": (3, 80)}
+SLOW = {"gp": (3, 50)}
 """Most seeds and evaluations of samplers that take seconds a proposal."""
 MOST_ASKED = 2_000
 """Proposals in a row of known networks after which a sampler counts as stuck."""
@@ -166,7 +166,8 @@ class Pymoo:
 
 def run(problem: Problem, name: str, seed: int, budget: int) -> Trace:
     """One search of `budget` evaluations."""
-    study = replace(problem.study, sampler=name if name in OURS else "random", seed=seed)
+    known_name = name if name in OURS else "random"
+    study = replace(problem.study, sampler=known_name, seed=seed, population=population_of(known_name))
     if name == "pymoo":
         return _run_pymoo(problem, study, seed, budget)
     own: Sampler = GaussianProcess(study) if name == "gp" else sampler(study)
