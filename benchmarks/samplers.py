@@ -6,8 +6,8 @@ Two problems. `synthetic`: the built-in task of that name, its noise, three obje
 What counts is the **true** hypervolume of the front that a user would be shown: the candidates chosen by their noisy
 scores, valued without noise. Objectives are scaled so that the reference front runs from 0 to 1, costs as logarithms;
 the reference point is 1.1 in each; the reference front is that of 40,000 random networks and all that any sampler
-found; its hypervolume is 1. Samplers are told costs and noisy scores by generations of 20, as `search.loop` does;
-GPSampler, which has no batches, one by one.
+found; its hypervolume is 1. Samplers are told costs and noisy scores by generations, as `search.loop` does, of the size
+that each has by default (`screen` 10, the others 20); GPSampler, which has no batches, one by one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from search import pareto
 from search.samplers import Sampler, derive, sampler
 from search.samplers.bridge import OptunaSampler
 from search.samplers.pool import Candidate, Encoder, Pool
-from search.study import Study, load
+from search.study import Study, load, population_of
 from space.architecture import Architecture
 from space.design import Genome
 
@@ -42,7 +42,7 @@ EVALUATION_SECONDS = 10.0
 """What one evaluation is taken to cost, over the workers, at equal wall time."""
 STUDIES = Path(__file__).parent.parent / "studies"
 OURS = ("screen", "nsga2", "nsga3", "tpe", "random")
-SLOW = {"gp": (3, 80)}
+SLOW = {"gp": (3, 50)}
 """Most seeds and evaluations of samplers that take seconds a proposal."""
 MOST_ASKED = 2_000
 """Proposals in a row of known networks after which a sampler counts as stuck."""
@@ -166,7 +166,8 @@ class Pymoo:
 
 def run(problem: Problem, name: str, seed: int, budget: int) -> Trace:
     """One search of `budget` evaluations."""
-    study = replace(problem.study, sampler=name if name in OURS else "random", seed=seed)
+    known_name = name if name in OURS else "random"
+    study = replace(problem.study, sampler=known_name, seed=seed, population=population_of(known_name))
     if name == "pymoo":
         return _run_pymoo(problem, study, seed, budget)
     own: Sampler = GaussianProcess(study) if name == "gp" else sampler(study)
@@ -269,10 +270,11 @@ def read_table(path: Path, study: Study) -> list[Training]:
     """The trainings of a CSV file in long format, one row a training.
 
     Columns: `id` (of the architecture), `genome` (JSON of the study's genes) or `spec` (JSON of
-    `Architecture.to_dict`), `seed`, `image_visits`, then any metrics by name (`ap`, `val_loss`, `macs`, `params`,
+    `Architecture.to_dict`; only the first row of an architecture needs it), `seed`, `image_visits`, then any metrics by name (`ap`, `val_loss`, `macs`, `params`,
     `latency_ms`, …; empty where missing). Raises ValueError with the line that is wrong.
     """
     rows: list[Training] = []
+    known: dict[str, Architecture] = {}
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         columns = reader.fieldnames or []
@@ -284,10 +286,13 @@ def read_table(path: Path, study: Study) -> list[Training]:
             try:
                 if line.get("genome"):
                     architecture = study.space.build(json.loads(line["genome"]))
+                elif not line["spec"] and line["id"] in known:
+                    architecture = known[line["id"]]
                 else:
                     architecture = Architecture.from_dict(json.loads(line["spec"])).canonical()
                 if architecture.id != line["id"]:
                     raise ValueError(f"the id is {line['id']}, its architecture's is {architecture.id}")
+                known[line["id"]] = architecture
                 values = {name: float(line[name]) for name in columns if name in METRICS and line[name]}
                 rows.append(Training(architecture=architecture, seed=int(line["seed"]),
                                      image_visits=int(line["image_visits"]), values=values))  # fmt: skip
@@ -301,24 +306,27 @@ def table_problem(rows: Sequence[Training], study: Study) -> tuple[Problem, list
 
     Samplers propose out of 10¹⁰ networks and the table holds some hundred: the nearest of those would have other
     costs than what was proposed, and a pool of them would be gone through by any sampler. So the score is a Gaussian
-    process (a kind of model that `screen` does not use) fitted to the longest trainings of the table, over genes and
-    costs; what it cannot tell of a network that was left out, beyond the noise of seeds, is added to each network as a
-    fixed random part, so that the function is not smoother than the table. Seeds of one network give the noise.
+    process (a kind of model that `screen` does not use) fitted to the table's trainings of the length that most
+    architectures have (the proxy's), over genes and costs; what it cannot tell of a network that was left out, beyond
+    the noise of seeds, is added to each network as a fixed random part, so that the function is not smoother than the
+    table. Seeds of one network give the noise.
     """
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-    longest = max(row.image_visits for row in rows)
+    networks = {visits: {row.architecture.id for row in rows if row.image_visits == visits}
+                for visits in {row.image_visits for row in rows}}  # fmt: skip
+    length = max(networks, key=lambda visits: (len(networks[visits]), visits))
     by_id: dict[str, list[Training]] = {}
     for row in rows:
-        if row.image_visits == longest:
+        if row.image_visits == length:
             by_id.setdefault(row.architecture.id, []).append(row)
     pool, groups = Pool(study), list(by_id.values())
     candidates = [pool.costed(group[0].architecture, {}) for group in groups]
     encode = Encoder(candidates)
     x = encode(candidates)
     fitted: dict[str, Callable[[Candidate], float]] = {}
-    notes = [f"{len(candidates)} architectures at {longest} image visits"]
+    notes = [f"{len(candidates)} architectures at {length} image visits"]
     score = study.score.metric
     seeds = [[row.values[score] for row in group if score in row.values] for group in groups]
     repeated = [values for values in seeds if len(values) > 1]

@@ -30,6 +30,11 @@ DETECTION = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
 DEFAULT = Path(__file__).parent.parent / "studies" / "default.toml"
 
 
+def population_of(sampler: str) -> int:
+    """Candidates of a generation unless a study says otherwise: what is learnt from one enters only the next."""
+    return 10 if sampler == "screen" else 20
+
+
 def built_in(task: str | None) -> Path:
     """The built-in study of a task's name, or the default one."""
     return next((path for path in DEFAULT.parent.glob("*.toml") if path.stem == task), DEFAULT)
@@ -314,7 +319,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         objectives=objectives,
         limits=tuple(limits),
         sampler=sampler_name,
-        population=_whole("[sampler] population", sampler.get("population", 20), 2, 10_000),
+        population=_whole("[sampler] population", sampler.get("population", population_of(sampler_name)), 2, 10_000),
         rungs=tuple(rungs([_whole("[schedule] image_visits", visits, 1) for visits in
                            schedule.get("image_visits", [4000])])),
         keep=float(keep),

@@ -38,9 +38,9 @@ Array = np.ndarray[Any, Any]
 
 ENOUGH = 8
 """Results from which a model is fitted; before, networks are spread over the space."""
-OFFSPRING = 150
+OFFSPRING = 100
 """New networks costed a round; two rounds a generation."""
-PARENTS = 15
+PARENTS = 10
 ROUNDS = 10
 """Rounds of searching for networks within the limits before there are none."""
 CELLS = 256

@@ -17,7 +17,7 @@ from search.study import DEFAULT
 TINY = (
     DEFAULT.read_text()
     .replace("image_visits = [4000]", "image_visits = [64]")
-    .replace("population = 20", "population = 4")
+    .replace('name = "screen"', 'name = "screen"\npopulation = 4')
     .replace('name = "default"', 'name = "tiny"')
 )
 

@@ -80,14 +80,14 @@ def test_every_proposal_is_a_new_network_within_the_limits_on_paper(study):
 
 def test_a_latency_limit_is_learnt():
     """Of the first, spread generation most are too slow; of the third, few."""
-    study = replace(STUDY, limits=(Limit.parse("latency_ms <= 4"),))
+    study = replace(STUDY, limits=(Limit.parse("latency_ms <= 4"),), population=20)
     share = [np.mean([answer(study, genome)[1][0] > 0 for genome in batch]) for batch in search(study, 3)]
     assert share[0] > 0.3
     assert share[2] < share[0] / 2
 
 
 def test_the_first_generation_is_spread_over_macs_more_evenly_than_chance():
-    first = search(STUDY, 1)[0]
+    first = search(replace(STUDY, population=20), 1)[0]
     rng = np.random.default_rng(0)
     many = np.sort([costs(STUDY, STUDY.space.sample(rng))["macs"] for _ in range(1000)])
     ranks = np.searchsorted(many, [costs(STUDY, genome)["macs"] for genome in first]) / 1000
@@ -99,7 +99,7 @@ def test_what_is_proposed_depends_on_results_and_seed_alone():
     first = search(STUDY, 2)
     results = [Result(genome=genome, objectives=answer(STUDY, genome)[0]) for batch in first for genome in batch]
     old, new = Screen(STUDY), Screen(STUDY)
-    old.propose(results[:20], 20, 5)
+    old.propose(results[:10], 20, 5)
     assert old.propose(results, 20, 6) == new.propose(results, 20, 6)
     assert new.propose(results, 20, 6)[:7] == new.propose(results, 7, 6)  # a smaller budget takes the best
     assert new.propose(results, 20, 7) != new.propose(results, 20, 6)
@@ -127,7 +127,7 @@ def test_candidates_that_fail_are_not_proposed_for_ever():
     def fail(architecture):
         return "out of memory" if architecture.stages[-1].width >= 128 else None
 
-    study = replace(STUDY, budget=100)
+    study = replace(STUDY, budget=100, population=20)
     with Store.open(":memory:") as store:
         row = _study_row(study, store, resume=False, new=False)
         Search(study, row, store, SimulatedEngine(fail=fail, metric="score"), Silent()).run()

@@ -52,7 +52,7 @@ def test_the_identity_is_what_may_not_change():
         ('task = "scenes"', 'task = "scene"', "no task 'scene'; did you mean 'scenes'"),
         ('task = "scenes"', "", "the key 'task' is missing"),
         ('name = "screen"', 'name = "scren"', "did you mean 'screen"),
-        ("population = 20", "population = 1", "population is 1"),
+        ('name = "screen"', 'name = "screen"\npopulation = 1', "population is 1"),
         ("keep = 0.5", "keep = 0", "keep is 0"),
         ("image_visits = [4000]", "image_visits = [400, 40]", "must rise"),
         ('precision = "fp32"', 'precision = "fp64"', "no precision 'fp64'"),
