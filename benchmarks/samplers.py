@@ -271,7 +271,9 @@ def read_table(path: Path, study: Study) -> list[Training]:
 
     Columns: `id` (of the architecture), `genome` (JSON of the study's genes) or `spec` (JSON of
     `Architecture.to_dict`; only the first row of an architecture needs it), `seed`, `image_visits`, then any metrics by
-    name (`ap`, `val_loss`, `macs`, `params`, `latency_ms`, …; empty where missing). Raises ValueError with the line that is wrong.
+    name (`ap`, `val_loss`, `macs`, `params`, `latency_ms`, …; empty where missing).
+
+    Raises ValueError with the line that is wrong.
     """
     rows: list[Training] = []
     known: dict[str, Architecture] = {}
