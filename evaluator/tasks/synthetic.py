@@ -27,7 +27,7 @@ from space.cost import cost
 from space.lower import lower
 
 NOISE = 0.012
-"""Standard deviation of the score between seeds: that of AP which the proxy report measured (2026-11)."""
+"""Standard deviation of the score between seeds: a little more than AP's, 0.011, in studies/proxy.md (2026-11)."""
 
 _BLOCKS = {"dense": 0.012, "res": 0.004, "resx": 0.006, "dense_two_way": 0.012, "dense_sparse": 0.005, "dense_pre": 0.0,
            "basic": -0.004, "dark": 0.006, "res2": 0.01, "inverted": -0.006, "conv": -0.02}  # fmt: skip
