@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -225,3 +226,13 @@ def test_the_options_are_those_that_the_readme_lists(folder):
                        "--name", "--resume", "--new", "--limit", "--sampler", "--start", "--time-limit", "--device",
                        "--memory-limit", "--engine"}  # fmt: skip
     assert all(f"`{option}" in readme for option in options)
+
+
+@pytest.mark.skipif(Path("/dev/nvidiactl").exists(), reason="there is a card here")
+@pytest.mark.parametrize("name", ["cuda", "tpu"])
+def test_a_device_that_is_not_there_is_one_line(folder, name):
+    done = run(folder, "--device", name, "--budget", "2")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --device ")
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "csp.db").exists()
