@@ -21,7 +21,8 @@ from tests import datasets
 TEXT = DEFAULT.read_text()
 TASK = next(line for line in TEXT.splitlines() if line.startswith("task = "))
 VISITS = next(line for line in TEXT.splitlines() if line.startswith("image_visits = "))
-TINY = TEXT.replace(VISITS, "image_visits = [64]").replace("population = 20", "population = 4")
+SAMPLER = next(line for line in TEXT.splitlines() if line.startswith('name = "screen'))
+TINY = TEXT.replace(VISITS, "image_visits = [64]").replace(SAMPLER, f"{SAMPLER}\npopulation = 4")
 
 
 @pytest.fixture
