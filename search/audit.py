@@ -15,11 +15,10 @@ from search.command import (
     UsageError,
     call,
     check_limits_of_workers,
-    make_engine,
+    engine_of,
     shown_database,
     stopping,
 )
-from space import cli
 
 if TYPE_CHECKING:
     from evaluator.record import Job
@@ -109,7 +108,7 @@ def run(
         if repeats:
             work.plan_repeats(seeds or SEEDS, candidates or CANDIDATES)
         if work.jobs or work.batches:
-            runner = make_engine(engine or "process", workers, time_limit or TIME_LIMIT, memory_limit, row.device)
+            runner = engine_of(row, engine or "process", workers, time_limit or TIME_LIMIT, memory_limit)
             if not _finished(work, runner):
                 say(f"stopped; what is finished is in {shown}, the same command goes on from here")
                 return INTERRUPTED
@@ -284,8 +283,7 @@ def say(text: str) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. User errors are one line on stderr and code 2."""
-    # `call` says what is wrong with the input, `cli.run` what is wrong with stdout.
-    return cli.run(lambda given, **_: call(app, given), arguments)
+    return call(app, arguments)
 
 
 if __name__ == "__main__":

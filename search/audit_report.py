@@ -36,6 +36,9 @@ def _parts(e: Evidence) -> Iterator[str | Table]:
     reached = f" of {e.complete} complete ones" if e.candidates != e.complete else ""
     yield (f"Audit of '{e.study}': {e.score} of {e.candidates} candidates{reached}, {e.image_visits:,} image visits "
            f"of task '{e.task}'")  # fmt: skip
+    if e.stopped:
+        yield (f"{e.stopped} others were stopped at an earlier rung and are left out: those that went on were chosen "
+               "by their score, and lie closer together than all would")  # fmt: skip
     if e.candidates > 1:
         s = {name: show(e.score, value) for name, value in e.spread.items()}
         yield f"{e.score}: mean {s['mean']}, std between candidates {s['std']}, {s['lowest']} to {s['highest']}"

@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 
+from space import cli
+
 if TYPE_CHECKING:
     from evaluator.device import Device
     from search.engines import Engine
+    from search.store import StudyRow
 
 USAGE = 2
 """Exit code for bad input."""
@@ -26,7 +29,11 @@ class UsageError(Exception):
 
 
 def call(app: App, arguments: list[str] | None = None) -> int:
-    """Run a command line; returns the exit code. User errors are one line on stderr and code 2."""
+    """Run a command line; returns the exit code. User errors are one line on stderr and code 2, also a full disk."""
+    return cli.run(lambda given, **_: _call(app, given), arguments)
+
+
+def _call(app: App, arguments: list[str] | None) -> int:
     try:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except (CycloptsError, UsageError, ValueError) as error:
@@ -98,6 +105,25 @@ def make_engine(name: str, workers: int | None, time_limit: float, memory_limit:
         memory_limit = psutil.virtual_memory().total / 2**30 * 0.8 / workers
     memory_bytes = None if memory_limit is None else int(memory_limit * 2**30)
     return ProcessEngine(workers, cpu_seconds=time_limit, memory_bytes=memory_bytes)
+
+
+def engine_of(row: StudyRow, name: str, workers: int | None, time_limit: float, memory_limit: float | None) -> Engine:
+    """The engine for more trainings of a study, where its candidates were trained.
+
+    Raises UsageError where its card is missing: failures that say nothing of a candidate must not be recorded.
+    """
+    from evaluator.device import DeviceError
+    from evaluator.tasks import TASKS, Analytic
+
+    if isinstance(TASKS.get(row.config["task"]), Analytic):
+        name = "inline"  # a formula needs no process of its own
+    try:
+        find_device(row.device)
+    except DeviceError as error:
+        reason = str(error).removeprefix("--device cuda: ").partition(";")[0]
+        raise UsageError(f"study '{row.name}' was trained on a CUDA card, and here {reason}: go on where one is, or "
+                         "search anew with `python -m search.run --new --device cpu`") from error  # fmt: skip
+    return make_engine(name, workers, time_limit, memory_limit, row.device)
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from evaluator.metrics import METRICS, ZERO_COST
 from search.agreement import Estimate, Separation, kendall_interval, paired_difference, separation
 from search.pareto import front, minimised
 from search.samplers import derive
+from search.seeds import job_seed
 from search.store import Store, StudyRow
 
 Array = npt.NDArray[np.float64]
@@ -53,6 +54,8 @@ class Facts:
     """Image visits -> scores of longer trainings."""
     free: dict[str, Array]
     """What of `FREE` is known."""
+    stopped: int
+    """Candidates of an earlier rung: not promoted, and in nothing here."""
     on_front: Mask
     """Candidates on the front of the study's objectives."""
 
@@ -102,6 +105,8 @@ class Evidence:
     candidates: int
     """With a score of this many image visits."""
     complete: int
+    stopped: int
+    """Not promoted to the last rung, and so left out: the others are a better half, which lies closer together."""
     spread: dict[str, float]
     """Mean, std, lowest and highest of the candidates' scores."""
     ranks: list[Rank]
@@ -118,6 +123,7 @@ class Evidence:
 def gather(store: Store, row: StudyRow, frame: Any = None) -> Facts:
     """What the store knows of the study's complete candidates. `frame` is `store.frame` where it was read already."""
     frame = store.frame(row.name) if frame is None else frame
+    stopped = int((frame["state"] == "stopped").sum())
     frame = frame[frame["state"] == "complete"]
     objectives = row.config["objectives"]
     score = objectives[0]["metric"]
@@ -140,18 +146,25 @@ def gather(store: Store, row: StudyRow, frame: Any = None) -> Facts:
     return Facts(
         study=row, score=score, sign=sign, image_visits=length, ids=ids, seeds=of_length.pop(length),
         longer=of_length, free=free, on_front=front(values),
+        stopped=stopped,
     )  # fmt: skip
 
 
 def _scores(store: Store, row: StudyRow, identity: str, score: str) -> dict[tuple[int, int], float]:
-    """(image visits, seed) -> score of an architecture under the study's task and recipe, in the order of recording."""
+    """(image visits, seed) -> score of an architecture under the study's task and recipe.
+
+    The search's own seed comes first, as another study in the database may have trained the same network before;
+    the others follow in the order of recording.
+    """
     task, recipe = row.config["task"], row.config["recipe_id"]
-    return {
+    scores = {
         (found["image_visits"], found["seed"]): found["value"]
         for found in reversed(store.measurements(identity))
         if found["metric"] == score and found["value"] is not None
         and (found["task"], found["recipe"]) == (task, recipe)
     }  # fmt: skip
+    own = job_seed(row.seed)
+    return dict(sorted(scores.items(), key=lambda item: item[0][1] != own))
 
 
 def shuffled(facts: Facts) -> list[str]:
@@ -179,6 +192,7 @@ def weigh(facts: Facts) -> Evidence:
         image_visits=facts.image_visits,
         candidates=len(known),
         complete=len(facts.ids),
+        stopped=facts.stopped,
         spread=spread,
         ranks=[_rank(name, column, proxy, proxy, facts.on_front) for name, column in facts.free.items()],
         noise=separation(facts.seeds),
@@ -327,7 +341,7 @@ def missing(facts: Facts, evidence: Evidence, db: str) -> list[tuple[str, str]]:
     where = place(db, facts.study.name)
     found: list[tuple[str, str]] = []
     if evidence.candidates < FEWEST:
-        found.append((f"{FEWEST} candidates with a score; there are {evidence.candidates}",
+        found.append((f"{FEWEST} candidates with a score; there are {evidence.candidates} (add the search's options)",
                       f"python -m search.run --budget {2 * FEWEST}{where}"))  # fmt: skip
     if evidence.noise.repeated < CANDIDATES:
         count = f"{evidence.noise.repeated} candidates have" if evidence.noise.repeated else "no candidate has"
@@ -341,7 +355,8 @@ def missing(facts: Facts, evidence: Evidence, db: str) -> list[tuple[str, str]]:
         if some:
             found.append(("longer trainings of random candidates",
                           f"python -m search.verify --ids {','.join(some)}{where}"))  # fmt: skip
-    if any(name not in facts.free for name in ZERO_COST):
+    # A formula's `score` is of no images, and without images there are no such scores.
+    if facts.score != "score" and any(name not in facts.free for name in ZERO_COST):
         found.append(("zero-cost scores", f"python -m search.audit --zero-cost{where}"))
     return found
 

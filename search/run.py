@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from evaluator.device import CPU, Device
+from evaluator.device import CPU, Device, needs_torch
 from search.command import (
     INTERRUPTED,
     UsageError,
@@ -119,8 +119,11 @@ def run(
     chosen = load(study or built_in(task), budget=budget, task=task, seed=seed, limits=limit, sampler=sampler,
                   name=name, start=start, data=data, data_size=data_size)  # fmt: skip
     # A formula needs no process of its own, which would take a hundred times longer than its answer.
-    kind = "inline" if isinstance(TASKS.get(chosen.task), Analytic) and not chosen.timed else engine
-    place = find_device("cpu" if isinstance(TASKS.get(chosen.task), Analytic) else device)
+    analytic = isinstance(TASKS.get(chosen.task), Analytic)
+    kind = "inline" if analytic and not chosen.timed else engine
+    if analytic and needs_torch(device) and device == "cuda":
+        raise UsageError(f"--device is 'cuda', but task '{chosen.task}' trains nothing; leave the option out")
+    place = find_device("cpu" if analytic else device)
     with Store.open(db) as store, store.lock():
         return _search(chosen, store, shown, place, resume=resume, new=new,
                        engine=lambda: make_engine(kind, workers, time_limit, memory_limit, place.kind))  # fmt: skip

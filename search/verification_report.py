@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -109,7 +110,7 @@ def report(store: Store, name: str, db: str, *, failed: Mapping[str, Sequence[st
     everywhere = set(frame["id"][proxy_front(frame, row.config)])
     for text in _lines(found, compared, score, everywhere, by_id["verdict"].to_dict()):
         out.print(Text(text), soft_wrap=True)
-    out.print(Text(f"next: python -m dashboard{'' if db == 'csp.db' else f' --db {db}'}"), soft_wrap=True)
+    out.print(Text(f"next: python -m dashboard{'' if db == 'csp.db' else f' --db {shlex.quote(db)}'}"), soft_wrap=True)
 
 
 def _lines(found: Verification, compared: Comparison, score: str, everywhere: set[str],
@@ -131,7 +132,7 @@ def _lines(found: Verification, compared: Comparison, score: str, everywhere: se
                      "are not verified, and could dominate or be dominated")  # fmt: skip
     if compared.kendall == compared.kendall:
         lines.append(f"proxy against verification over these {len(ids)}: Kendall {compared.kendall:.2f}, "
-                     f"Spearman {compared.spearman:.2f} (chosen for their proxy score, which lowers both)")  # fmt: skip
+                     f"Spearman {compared.spearman:.2f} (lower where chosen by proxy score)")  # fmt: skip
     moves = compared.rank - compared.proxy_rank
     far = [i for i in np.argsort(-np.abs(moves), kind="stable")[:3] if abs(moves[i]) > 1]
     if far:
@@ -145,6 +146,8 @@ def _lines(found: Verification, compared: Comparison, score: str, everywhere: se
     for identity in compared.underrated:
         share = found.front_share[ids.index(identity)]
         lines.append(f"underrated by the proxy: {identity}, on the front in {share:.0%} of the draws")
-    if not overturned and not compared.underrated:
+    if len(ids) == 1:
+        lines.append("one candidate has nothing to be compared with: verify more, such as with --top 10")
+    elif not overturned and not compared.underrated:
         lines.append("the proxy misled nowhere: the verified front is the proxy's")
     return lines

@@ -16,7 +16,7 @@ from search.command import (
     UsageError,
     call,
     check_limits_of_workers,
-    make_engine,
+    engine_of,
     shown_database,
     stopping,
 )
@@ -103,7 +103,7 @@ def run(
         limit = time_limit or TIME_LIMIT * max(1.0, visits / row.config["image_visits"][-1])
         seeds = seeds or row.config.get("verify", {}).get("seeds", SEEDS)
         return _verify(store, row, chosen, visits, seeds, shown,
-                       engine=lambda: make_engine(engine, workers, limit, memory_limit, row.device))  # fmt: skip
+                       engine=lambda: engine_of(row, engine, workers, limit, memory_limit))  # fmt: skip
 
 
 # -- what to verify
@@ -196,15 +196,15 @@ def _verify(store: Store, row: StudyRow, chosen: list[str], visits: int, seeds: 
             f"verified before with {before['image_visits']:,} image visits: these trainings are kept, "
             f"but from now on those with {visits:,} count"
         )
-    row = take_effect(store, row, visits, seeds)
     stored = {id(job): found for job in jobs if (found := store.evaluation(job, recipe_id)) is not None}
     display.phase(
         f"verifying {len(chosen)} candidates of '{row.name}': {seeds} seeds each, {visits:,} image visits"
         + (f"; known already: {len(stored)} of {len(jobs)} trainings" if stored else "")
     )
-    watcher = _Watcher(display, row, jobs, len(stored))
     missing = [job for job in jobs if id(job) not in stored]
     runner = engine() if missing else None
+    row = take_effect(store, row, visits, seeds)
+    watcher = _Watcher(display, row, jobs, len(stored))
     stop = threading.Event()
     try:
         with stopping(stop), display:

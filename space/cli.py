@@ -44,7 +44,8 @@ def run(app: Callable[..., Any], arguments: list[str] | None = None) -> int:
         return 1
     except OSError as error:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-        print(f"error: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        what = "the output cannot be written" if error.filename is None else f"'{error.filename}'"
+        print(f"error: {what}: {error.strerror or error}", file=sys.stderr)
         return USAGE
     return code
 

@@ -80,7 +80,10 @@ class OwnData:
 
 
 def _gone(name: str, fault: str) -> TaskError:
-    return TaskError(f"the prepared data '{name}' was {fault}; run once more with --data to prepare it again")
+    return TaskError(
+        f"the prepared data '{name}' was {fault}; run once more with --data to prepare it again (or "
+        "`python -m evaluator.data PATH`, with --size if another was given)"
+    )
 
 
 def _recipe(kind: Kind, facts: Mapping[str, Any]) -> dict[str, Any]:
