@@ -18,6 +18,7 @@ from dashboard.pages.overview import badge
 from dashboard.view import objectives_of
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment
+from search.frame import TRAINED
 from search.verification import belongs, in_effect, rung_of, statement
 from space.architecture import Architecture
 from space.cost import Cost, Part, breakdown, cost
@@ -153,7 +154,10 @@ def headline(detail: Detail, paper: Cost, config: Mapping[str, Any]) -> list[htm
 
 
 def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The measurement that speaks for a study: of its recipe at its own highest rung, or of its deployment."""
+    """The measurement that speaks for a study: of its recipe at its own highest rung, or of its deployment.
+
+    Of several seeds the first that was trained, the search's own: those of an audit come later.
+    """
     mine = [
         row
         for row in measurements
@@ -162,7 +166,7 @@ def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping
         and (row["recipe"] is None or rung_of(config, row) is not None)
         and row["deployment"] in (None, config.get("deployment_id"))
     ]
-    return max(mine, key=lambda row: (row["rung"] or 0, row["id"]), default=None)
+    return max(mine, key=lambda row: (row["rung"] or 0, -row["id"] if name in TRAINED else row["id"]), default=None)
 
 
 def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
