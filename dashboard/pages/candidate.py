@@ -18,7 +18,6 @@ from dashboard.pages.overview import badge
 from dashboard.view import objectives_of
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment
-from search.frame import TRAINED
 from search.verification import belongs, in_effect, rung_of, statement
 from space.architecture import Architecture
 from space.cost import Cost, Part, breakdown, cost
@@ -166,7 +165,7 @@ def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping
         and (row["recipe"] is None or rung_of(config, row) is not None)
         and row["deployment"] in (None, config.get("deployment_id"))
     ]
-    return max(mine, key=lambda row: (row["rung"] or 0, -row["id"] if name in TRAINED else row["id"]), default=None)
+    return max(mine, key=lambda row: (row["rung"] or 0, -row["id"] if row["recipe"] else row["id"]), default=None)
 
 
 def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
