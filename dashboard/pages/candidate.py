@@ -153,7 +153,10 @@ def headline(detail: Detail, paper: Cost, config: Mapping[str, Any]) -> list[htm
 
 
 def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The measurement that speaks for a study: of its recipe at its own highest rung, or of its deployment."""
+    """The measurement that speaks for a study: of its recipe at its own highest rung, or of its deployment.
+
+    Of several seeds the first that was trained, the search's own: those of an audit come later.
+    """
     mine = [
         row
         for row in measurements
@@ -162,7 +165,7 @@ def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping
         and (row["recipe"] is None or rung_of(config, row) is not None)
         and row["deployment"] in (None, config.get("deployment_id"))
     ]
-    return max(mine, key=lambda row: (row["rung"] or 0, row["id"]), default=None)
+    return max(mine, key=lambda row: (row["rung"] or 0, -row["id"] if row["recipe"] else row["id"]), default=None)
 
 
 def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard.data import Database
+from dashboard.pages.candidate import newest
 from evaluator.evaluate import evaluate
 from evaluator.record import Fidelity, Job, environment
 from search import audit, run, verify
@@ -35,10 +37,19 @@ def test_a_formula_in_rungs_is_verified_and_audited_without_processes(tmp_path, 
     assert audit.main(["--db", database, "--seeds", "1", "--candidates", "3"]) == 0
     said = capsys.readouterr().out
     with Store.open(database, create=False) as store:
-        states = store.frame("mine")["state"].value_counts()
+        frame = store.frame("mine")
+    states = frame["state"].value_counts()
     assert states["stopped"] > 0
     assert f"{states['stopped']} others were stopped at an earlier rung and are left out" in said
     assert "--zero-cost" not in said  # the task has no images: the command would be refused
+    shown = Database(database)
+    repeated = 0
+    for identity in frame["id"][frame["state"] == "complete"]:
+        rows = [m for m in shown.detail(identity).measurements if m["metric"] == "score" and m["image_visits"] == 2000]
+        found = newest(rows, "score", shown.snapshot().study.config)
+        assert found["seed"] == job_seed(0)  # the search's own, not an audit's
+        repeated += len(rows) > 1
+    assert repeated == 3
 
 
 @pytest.mark.parametrize(("module", "options"), [("run", ["--study", "rungs.toml", "--name", "mine", "--sampler",
