@@ -45,8 +45,8 @@ from search.agreement import Estimate, bootstrap, kendall_interval
 from search.frame import axes
 from search.loop import Search
 from search.run import _study_row
-from search.samplers import derive
 from search.schedule import rungs
+from search.seeds import derive
 from search.store import Store
 from search.study import DEFAULT, Study, load
 from space.architecture import Architecture

@@ -29,9 +29,10 @@ from cyclopts import App, CycloptsError, Parameter
 from evaluator.metrics import METRICS
 from evaluator.record import environment
 from search import pareto
-from search.samplers import Sampler, derive, sampler
+from search.samplers import Sampler, sampler
 from search.samplers.bridge import OptunaSampler
 from search.samplers.pool import Candidate, Encoder, Pool
+from search.seeds import derive
 from search.study import Study, load, population_of
 from space.architecture import Architecture
 from space.design import Genome

@@ -20,8 +20,7 @@ import numpy.typing as npt
 from evaluator.metrics import METRICS, ZERO_COST
 from search.agreement import Estimate, Separation, kendall_interval, paired_difference, separation
 from search.pareto import front, minimised
-from search.samplers import derive
-from search.seeds import job_seed
+from search.seeds import derive, job_seed
 from search.store import Store, StudyRow
 
 Array = npt.NDArray[np.float64]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from evaluator.metrics import METRICS, ZERO_COST
 from search import verification
+from search.seeds import job_seed
 
 TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy", "score",
                      "val_loss", "train_seconds", "train_cpu_seconds"})  # fmt: skip
@@ -38,6 +39,9 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
     trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
     deployed: dict[tuple[str, str], Any] = {}
     reached: dict[str, tuple[int, int | None]] = {}
+    # Repeats (`search.audit`) tell of the spread. Did they move the value too, means would compete with single scores,
+    # and the front would not be the one that was searched.
+    own = job_seed(config.get("seed", 0), 0)
     for fact in facts:
         key = (fact.architecture_id, fact.metric)
         if fact.metric in TRAINED:
@@ -63,7 +67,8 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
                 seeds = [f for f in trained[key][max(trained[key])].values() if f.value is not None]
                 values = [f.value for f in seeds]
                 if values:
-                    value, n, origin = float(np.mean(values)), len(values), seeds[-1].origin
+                    mine = [f.value for f in seeds if f.seed == own]
+                    value, n, origin = float(np.mean(mine or values)), len(values), seeds[-1].origin
                     spread = float(np.std(values, ddof=1)) if n > 1 else np.nan
             elif key in deployed:
                 fact = deployed[key]

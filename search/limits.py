@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from evaluator.profile import paper
-from search.samplers import derive
+from search.seeds import derive
 from search.study import Limit, Study, StudyError
 from space.design import Genome
 

@@ -237,7 +237,7 @@ def jobs_of(row: StudyRow, architectures: Sequence[Architecture], visits: int, s
 
 def seeds_of(row: StudyRow, count: int) -> list[int]:
     """Seeds that all candidates share: differences between candidates are then less noisy than their scores."""
-    from search.samplers import derive
+    from search.seeds import derive
 
     return [derive(row.seed, "verify", repeat) for repeat in range(count)]
 

@@ -55,6 +55,7 @@ def test_imports_follow_the_rules_of_the_design(path):
             "search.store",
             "search.database",
             "search.frame",
+            "search.seeds",
             "search.verification",
         )
         assert not outside - {"evaluator", "search"}

@@ -7,7 +7,6 @@ an uninterrupted one would have. A genome that breaks a rule or a limit is told 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -42,12 +41,6 @@ class Sampler(Protocol):
                violations: Sequence[float]) -> None:  # fmt: skip
         """Learn a finished proposal of an earlier run."""
         ...
-
-
-def derive(*parts: Any) -> int:
-    """A seed below 2**31 from anything printable; the same parts give the same seed everywhere."""
-    text = ":".join(map(str, parts))
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16) & 0x7FFFFFFF
 
 
 def sampler(study: Study) -> Sampler:

@@ -6,7 +6,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from search.samplers import Attributes, Exhausted, derive
+from search.samplers import Attributes, Exhausted
+from search.seeds import derive
 from search.study import Study
 from space.design import Genome
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from evaluator.metrics import METRICS
-from search.samplers import derive
+from search.seeds import derive
 from search.study import Study
 from space.architecture import Architecture, ArchitectureError
 from space.cost import breakdown, cost

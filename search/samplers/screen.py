@@ -28,9 +28,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from evaluator.metrics import METRICS
 from search import pareto
-from search.samplers import Exhausted, derive
+from search.samplers import Exhausted
 from search.samplers.pool import Candidate, Pool
 from search.samplers.surrogate import DRAWS, Surrogate
+from search.seeds import derive
 from search.study import Study
 from space.design import Genome
 

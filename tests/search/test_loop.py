@@ -15,7 +15,7 @@ from search.limits import check_limits
 from search.loop import Search, finite
 from search.progress import Interrupted
 from search.run import _study_row
-from search.samplers import derive
+from search.seeds import derive
 from search.store import Store
 from search.study import Limit, StudyError, load
 from space.design import DesignSpace
