@@ -411,14 +411,14 @@ class Store:
     def frame(self, study_name: str) -> Any:
         """One row a proposal of a study, as a pandas DataFrame ordered by number.
 
-        Columns: number, id, generation, state, reason, created_at, finished_at; the axes of `axes`;
-        image_visits, the training that the trained metrics are of; and for each metric of
-        `evaluator.metrics.METRICS` its value, `<metric>_spread`, `<metric>_n` and
-        `<metric>_origin`. A trained metric is that of the study's own seed at the highest rung reached under its
-        task and recipe (the mean, where that seed is missing), its spread and n are over all seeds; a deployment metric is the newest value for the study's deployment. Of the
-        verification (`search.verification`): `verified_<score>` (mean over its seeds), `verified_<score>_spread`,
-        `verified_<score>_n`, `front_share` and `verdict`. Missing is NaN, also in text columns that have other
-        values. Raises StoreError if there is no such study.
+        Columns: number, id, generation, state, reason, created_at, finished_at; the axes of `axes`; image_visits, the
+        training that the trained metrics are of; and for each metric of `evaluator.metrics.METRICS` its value,
+        `<metric>_spread`, `<metric>_n` and `<metric>_origin`. A trained metric is that of the study's own seed at the
+        highest rung reached under its task and recipe (the mean, where that seed is missing), its spread and n are over
+        all seeds; a deployment metric is the newest value for the study's deployment. Of the verification
+        (`search.verification`): `verified_<score>` (mean over its seeds), `verified_<score>_spread`,
+        `verified_<score>_n`, `front_share` and `verdict`. Missing is NaN, also in text columns that have other values.
+        Raises StoreError if there is no such study.
         """
         from search.frame import build
 
