@@ -39,7 +39,7 @@ def draw(charts: Sequence[Chart], *, title: str, description: str) -> str:
     """The charts beside one another as one SVG file."""
     canvas = Canvas()
     for index, chart in enumerate(charts):
-        _chart(canvas, chart, 64 + index * (WIDTH + 90), 40)
+        _chart(canvas, chart, 64 + index * (WIDTH + 90), 52)
     return canvas.svg(title=title, description=description)
 
 
@@ -53,14 +53,14 @@ def _chart(canvas: Canvas, chart: Chart, left: float, top: float) -> None:
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return left + across * WIDTH, top + (1 - up) * HEIGHT
 
-    canvas.text(left, top - 18, chart.title, size=13, anchor="start", bold=True)
+    canvas.text(left, top - 30, chart.title, size=13, anchor="start", bold=True)
     for tick in y_ticks:
         canvas.path(at(x_ticks[0], tick), at(x_ticks[-1], tick), colour=PANEL_LINE, arrow=False, thick=0.6)
         canvas.text(left - 6, at(x_ticks[0], tick)[1] + 4, f"{tick:g}", size=10, anchor="end", colour=MUTED)
     for tick in x_ticks:
         canvas.text(at(tick, y_ticks[0])[0], top + HEIGHT + 16, f"{tick:g}", size=10, colour=MUTED)
     canvas.text(left + WIDTH / 2, top + HEIGHT + 34, chart.x, size=11, colour=INK)
-    canvas.text(left - 6, top - 4, chart.y, size=11, anchor="end" if len(chart.y) < 6 else "start", colour=INK)
+    canvas.text(left, top - 12, chart.y, size=11, anchor="start", colour=INK)
     for series, colour in zip(chart.series, COLOURS):
         for edge in (series.low, series.high):
             if len(edge):
