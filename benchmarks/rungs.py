@@ -428,7 +428,7 @@ def report(table: Path, curves: Curves, study: Study, ladders: list[Ladder], pri
             else:
                 ends[ladder] = mean_interval(mine - theirs)
                 cells.append(show(ends[ladder]))
-        reached = until(grid, volumes[ladder].mean(0), float(volumes[base][:, -1].mean()))
+        reached = until(grid, volumes[ladder].mean(0), float(volumes[base].mean(0)[-1]))
         sooner[ladder] = "never" if np.isinf(reached) else f"{reached:.0%}"
         lines.append(f"| {ladder} | {prices[ladder]:.1f} | {' | '.join(cells)} | {sooner[ladder]} |")
     return "\n".join([*lines, "", *verdict(length, ends, sooner), ""])
