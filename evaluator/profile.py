@@ -1,16 +1,10 @@
 """What a candidate costs at its deployment: counted on paper, and timed on the host.
 
-Latency protocol: the candidates of a set are timed **round-robin**, one inference of each a round, in a new
-random order every round, after a warm-up, with a fixed thread count, while nothing of ours trains. The 25th
-percentile ranks; median, 90th percentile, processor time, number of rounds and load stand beside it. Measured
-2026-11 on a busy 2-core machine: two such passes agreed with Kendall 0.95 to 0.98 and a median difference of
-1 %, where timing one model after the other gave 0.6 to 0.9 and differences up to 30 %.
+The protocol of the timing is that of `evaluator.timing`.
 """
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,12 +12,11 @@ import numpy as np
 from evaluator.backends import BACKENDS
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment, Measurement, environment
+from evaluator.timing import ROUNDS, WARM_UP, Array, race
 from space.architecture import Architecture
 from space.cost import cost
 from space.lower import lower
 
-ROUNDS = 100
-WARM_UP = 5
 NOISY = 0.3
 """A candidate whose median is this share above its 25th percentile was not timed on a quiet machine."""
 
@@ -60,25 +53,13 @@ def latency(architectures: Sequence[Architecture], deployment: Deployment, *, ba
         prepare(lower(a, deployment.height, deployment.width, num_classes=deployment.num_classes), deployment)
         for a in architectures
     ]
-    for _ in range(warm_up):
-        for run in runs:
-            run()
-    wall, cpu = np.empty((len(runs), rounds)), np.empty((len(runs), rounds))
-    order = np.random.default_rng(0)
-    load_before = os.getloadavg()[0]
-    for turn in range(rounds):
-        for index in order.permutation(len(runs)):
-            start, start_cpu = time.perf_counter(), time.process_time()
-            runs[index]()
-            cpu[index, turn] = time.process_time() - start_cpu
-            wall[index, turn] = time.perf_counter() - start
-    load = {"load_average_before": load_before, "load_average_after": os.getloadavg()[0]}
-    return [_summary(wall[i] * 1e3, cpu[i] * 1e3, deployment, backend, load) for i in range(len(runs))]
+    result = race(runs, rounds=rounds, warm_up=warm_up)
+    load = {"load_average_before": result.load_average_before, "load_average_after": result.load_average_after}
+    return [_summary(result.wall_ms[i], result.cpu_ms[i], deployment, backend, load) for i in range(len(runs))]
 
 
-def _summary(wall_ms: np.ndarray[tuple[int], np.dtype[np.float64]],
-             cpu_ms: np.ndarray[tuple[int], np.dtype[np.float64]],
-             deployment: Deployment, backend: str, load: dict[str, float]) -> list[Measurement]:  # fmt: skip
+def _summary(wall_ms: Array, cpu_ms: Array, deployment: Deployment, backend: str,
+             load: dict[str, float]) -> list[Measurement]:  # fmt: skip
     p25, median, p75, p90 = (float(x) for x in np.percentile(wall_ms, [25, 50, 75, 90]))
     here = environment()
     detail = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
     for name in described[0] if described else axes(None):
         table[name] = [values[name] for values in described]
     deployment, device = config.get("deployment_id"), config.get("device")
+    backend = config.get("backend", "onnxruntime")
     trained: dict[tuple[str, str], dict[int, dict[int, Any]]] = {}
     deployed: dict[tuple[str, str], Any] = {}
     reached: dict[str, tuple[int, int | None]] = {}
@@ -53,8 +54,14 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
             ours = (fact.task, fact.recipe, fact.seed) == (config["task"], config["recipe_id"], config.get("seed"))
             if ours and fact.value is not None:
                 deployed[key] = fact
-        # A later attempt that failed hides nothing, nor does another machine's latency.
-        elif fact.value is not None and fact.deployment == deployment and fact.device in (None, device or fact.device):
+        # A later attempt that failed hides nothing, nor does another machine's or runtime's latency, nor a prediction.
+        elif (
+            fact.value is not None
+            and fact.deployment == deployment
+            and fact.device in (None, device or fact.device)
+            and fact.backend in (None, backend)
+            and fact.origin in ("counted", "measured")
+        ):
             deployed[key] = fact
     table["image_visits"] = [reached.get(row.architecture_id, (0, None))[1] for row in rows]
     for metric in METRICS:
@@ -79,6 +86,24 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
         table |= columns
     frame = pd.DataFrame(table)
     return frame.assign(**verification.columns(frame, config, long))
+
+
+def deployed(facts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The table of `Store.deployed` from all rows on deployments, oldest first."""
+    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for fact in facts:
+        names = ("id", "metric", "origin", "device", "backend", "deployment")
+        key = (*(fact[name] for name in names), fact["detail"].get("method"))
+        if fact["value"] is not None or newest.get(key, {"value": None})["value"] is None:
+            newest[key] = dict(fact)
+    rows = list(newest.values())
+    for row in rows:
+        size = row["detail"].get("deployment", {})
+        row |= {name: size.get(name) for name in ("height", "width", "num_classes")}
+    columns = ("id", "metric", "value", "spread", "n", "unit", "origin", "reason", "device", "backend", "deployment",
+               "batch", "precision", "threads", "height", "width", "num_classes", "detail", "environment",
+               "created_at")  # fmt: skip
+    return pd.DataFrame(rows, columns=list(columns))
 
 
 def axes(spec: dict[str, Any] | None) -> dict[str, Any]:

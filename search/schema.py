@@ -127,3 +127,18 @@ measurements = Table(
     Column("created_at", Float, nullable=False),
     Index("ix_measurements_architecture_metric", "architecture_id", "metric"),
 )
+
+latency_tables = Table(
+    "latency_tables",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", String(200), nullable=False),
+    Column("backend", String(60), nullable=False),
+    Column("precision", String(12), nullable=False),
+    Column("batch", Integer, nullable=False),
+    Column("threads", Integer, nullable=False),
+    Column("data", JSON, nullable=False),  # kernels, fit, correction, report
+    Column("environment_id", String(12), ForeignKey("environments.id")),
+    Column("created_at", Float, nullable=False),
+    Index("ix_latency_tables_device", "device", "backend"),
+)

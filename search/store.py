@@ -29,6 +29,7 @@ from search.schema import (
     architectures,
     environments,
     evaluations,
+    latency_tables,
     measurements,
     metadata,
     proposals,
@@ -374,7 +375,7 @@ class Store:
         with self._engine.connect() as connection:
             counts = [
                 connection.scalar(select(sa.func.coalesce(sa.func.max(table.c.id), 0)))
-                for table in (proposals, evaluations, measurements, studies)
+                for table in (proposals, evaluations, measurements, studies, latency_tables)
             ]
             closed = connection.scalar(select(sa.func.max(proposals.c.finished_at))) or 0.0
             updated = connection.scalar(select(sa.func.max(studies.c.updated_at))) or 0.0
@@ -408,6 +409,10 @@ class Store:
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
+    def _no_study(self, name: str) -> StoreError:
+        names = ", ".join(row.name for row in self.studies()) or "none yet"
+        return StoreError(f"no study '{name}'; studies here: {names}")
+
     def frame(self, study_name: str) -> Any:
         """One row a proposal of a study, as a pandas DataFrame ordered by number.
 
@@ -424,8 +429,7 @@ class Store:
 
         study = self.study(study_name)
         if study is None:
-            names = ", ".join(row.name for row in self.studies()) or "none yet"
-            raise StoreError(f"no study '{study_name}'; studies here: {names}")
+            raise self._no_study(study_name)
         p, m = proposals.c, measurements.c
         with self._engine.connect() as connection:
             rows = connection.execute(
@@ -438,7 +442,7 @@ class Store:
             ids = select(p.architecture_id).where(p.study_id == study.id)
             facts = connection.execute(
                 select(m.architecture_id, m.metric, m.value, m.spread, m.n, m.origin, m.task, m.recipe, m.rung,
-                       m.seed, m.deployment, m.device, m.image_visits)
+                       m.seed, m.deployment, m.device, m.backend, m.image_visits)
                 .where(m.architecture_id.in_(ids))
                 .order_by(m.id)
             ).all()  # fmt: skip
@@ -461,3 +465,55 @@ class Store:
             for identity, seed, value in connection.execute(query):
                 result.setdefault(identity, {})[seed] = value
         return result
+
+    def deployed(self, study_name: str) -> Any:
+        """What is known of a study's candidates on every device, as a tidy pandas DataFrame: one row a fact.
+
+        Columns: id, metric, value, spread, n, unit, origin, reason, device, backend, deployment, batch, precision,
+        threads, height, width, num_classes, detail, environment (its id), created_at. Of rows that agree in id,
+        metric, origin, device, backend, deployment and `detail["method"]` only the newest is there; a row without a
+        value only where none has one. Rows of a training are not here. Raises StoreError if there is no such study.
+        """
+        from search.frame import deployed
+
+        study, m = self.study(study_name), measurements.c
+        if study is None:
+            raise self._no_study(study_name)
+        ids = select(proposals.c.architecture_id).where(proposals.c.study_id == study.id)
+        query = (
+            select(m.architecture_id.label("id"), m.metric, m.value, m.spread, m.n, m.unit, m.origin, m.reason,
+                   m.device, m.backend, m.deployment, m.batch, m.precision, m.threads, m.detail,
+                   m.environment_id.label("environment"), m.created_at)
+            .where(m.architecture_id.in_(ids), m.deployment.is_not(None))
+            .order_by(m.id)
+        )  # fmt: skip
+        with self._engine.connect() as connection:
+            return deployed([dict(row) for row in connection.execute(query).mappings()])
+
+    # -- latency tables
+
+    def add_latency_table(self, *, device: str, backend: str, precision: str, batch: int, threads: int,
+                          data: dict[str, Any], environment: Environment | None) -> None:  # fmt: skip
+        """Record what a calibration found. Earlier ones stay: the newest counts."""
+        with self._write() as connection:
+            connection.execute(
+                latency_tables.insert().values(
+                    device=device, backend=backend, precision=precision, batch=batch, threads=threads, data=data,
+                    environment_id=self._add_environment(connection, environment), created_at=time.time(),
+                )
+            )  # fmt: skip
+
+    def latency_tables(self, *, device: str | None = None, backend: str | None = None) -> list[dict[str, Any]]:
+        """Every latency table as a dict of its columns, newest first, each with its `environment` as a dict or None."""
+        t = latency_tables.c
+        query = (
+            select(latency_tables, environments.c.data.label("environment"))
+            .outerjoin(environments, environments.c.id == t.environment_id)
+            .order_by(t.id.desc())
+        )
+        if device is not None:
+            query = query.where(t.device == device)
+        if backend is not None:
+            query = query.where(t.backend == backend)
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
