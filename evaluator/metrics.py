@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -69,8 +69,22 @@ _ALL = [
     _metric("zen", "", "maximize", "untrained: log of the response to a small change of the input (Lin et al. 2021)"),
 ]  # fmt: skip
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
-"""Every metric by name."""
+TARGETED = ("latency_ms",)
+"""Metrics that a search may know on a device that it does not run on, as `latency_ms@pi5`."""
+
+
+class _Metrics(dict[str, Metric]):
+    """Every metric by name, and those on devices, which are not listed."""
+
+    def __missing__(self, name: str) -> Metric:
+        base, _, target = name.partition("@")
+        if base not in TARGETED or not target:
+            raise KeyError(name)
+        return replace(self[base], name=name, meaning=f"{self[base].meaning}, predicted for {target}", paper=True)
+
+
+METRICS: dict[str, Metric] = _Metrics({metric.name: metric for metric in _ALL})
+"""Every metric by name. `METRICS["latency_ms@pi5"]` is known too: like a cost on paper, before anything runs."""
 
 ZERO_COST = ("synflow", "naswot", "grad_norm", "zen")
 """Scores of the untrained network at the proxy's size: measured with a seed, shown and correlated, never an objective
@@ -82,7 +96,11 @@ def metric(name: str) -> Metric:
 
     Raises ValueError that names the nearest metric and all that there are.
     """
-    if name in METRICS:
+    base, at, target = name.partition("@")
+    if at and base in METRICS and (base not in TARGETED or not target.strip()):
+        raise ValueError(f"'{name}': on a device known by name only {' and '.join(TARGETED)} can be asked for, such as "
+                         f"'{TARGETED[0]}@pi5'")  # fmt: skip
+    if name in METRICS or (at and base in METRICS):
         return METRICS[name]
     near = difflib.get_close_matches(name, METRICS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else "."

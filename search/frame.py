@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from evaluator.metrics import METRICS, ZERO_COST
+from evaluator.record import Deployment
 from search import verification
 from search.seeds import job_seed
 
@@ -18,10 +19,10 @@ TRAINED = frozenset({"ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", 
 
 
 def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
-          long: verification.Scores) -> pd.DataFrame:  # fmt: skip
+          long: verification.Scores, predictions: Sequence[Any] = ()) -> pd.DataFrame:  # fmt: skip
     """The table of `Store.frame`, from a study's config, its proposals and the measurements of their networks.
 
-    `long` holds the scores of the study's verification.
+    `long` holds the scores of the study's verification, `predictions` the predicted latencies.
     """
     table: dict[str, list[Any]] = {
         "number": [row.number for row in rows],
@@ -84,8 +85,33 @@ def build(config: dict[str, Any], rows: Sequence[Any], facts: Sequence[Any],
             for name, item in zip(columns, (value, spread, n, origin), strict=True):
                 columns[name].append(item)
         table |= columns
-    frame = pd.DataFrame(table)
+    frame = pd.DataFrame(table | _predicted(config, table["id"], predictions))
     return frame.assign(**verification.columns(frame, config, long))
+
+
+def _predicted(config: Mapping[str, Any], ids: Sequence[str], predictions: Sequence[Any]) -> dict[str, list[Any]]:
+    """Columns for a study's metrics on devices (`latency_ms@pi5`): what was predicted, for all candidates alike.
+
+    Not what was measured where that is known: a front of measured and predicted values would favour those whose
+    prediction errs on the good side. `search.latencies` tells both.
+    """
+    result: dict[str, list[Any]] = {}
+    for metric, kept in config.get("predictors", {}).items():
+        where = (metric.partition("@")[0], kept["device"], kept["backend"], Deployment(**kept["deployment"]).id)
+        known = {
+            row.architecture_id: row.value
+            for row in predictions
+            if (row.metric, row.device, row.backend, row.deployment) == where
+            and (row.detail.get("method"), row.detail.get("table")) == (kept["method"], kept["table"])
+        }
+        values = [known.get(identity, np.nan) for identity in ids]
+        result |= {
+            metric: values,
+            f"{metric}_spread": [np.nan] * len(ids),
+            f"{metric}_n": [int(value == value) for value in values],
+            f"{metric}_origin": ["predicted" if value == value else None for value in values],
+        }
+    return result
 
 
 def deployed(facts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

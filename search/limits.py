@@ -52,7 +52,9 @@ def check_limits(study: Study, say: Callable[[str], None] = log.info) -> None:
 
 
 def _costs(study: Study, genome: Genome) -> Costs:
-    return {m.metric: m.value or 0.0 for m in paper(study.space.build(genome), study.deployment)}
+    architecture = study.space.build(genome)
+    counted = {m.metric: m.value or 0.0 for m in paper(architecture, study.deployment)}
+    return counted | {name: found(architecture) for name, found in study.predictors.items()}
 
 
 def _excess(limits: Sequence[Limit], row: Costs) -> float:

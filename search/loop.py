@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from evaluator.tasks import TASKS, Analytic
 from search import pareto
 from search.engines import Engine
 from search.engines.guard import CandidateError
+from search.predictors import predicted
 from search.progress import Interrupted, Progress, Summary, Values
 from search.samplers import Sampler, sampler
 from search.schedule import expected, promote
@@ -42,7 +44,6 @@ LATENCY_PATIENCE = 20.0
 """Times the limit of one training that timing a whole generation may take."""
 MOST_BARREN = 5
 """Generations in a row of which measured latency refused every candidate."""
-BACKEND = "onnxruntime"
 
 
 class Search:
@@ -209,6 +210,7 @@ class Search:
         try:
             architecture = self.study.space.build(genome)
             rows = paper(architecture, self.study.deployment)
+            ahead = predicted(self.study.predictors, architecture)
         except ArchitectureError:
             self.summary.invalid += 1
             self._sampler.tell(attributes, None, [])
@@ -217,8 +219,10 @@ class Search:
             self.summary.duplicates += 1
             self._sampler.tell(attributes, None, [])
             return None
-        self.store.record(architecture, rows)
-        self._known[architecture.id] = {row.metric: row.value for row in rows if row.value is not None}
+        self.store.record(architecture, [*rows, *(row for _, row in ahead)])
+        self._known[architecture.id] = {
+            name: row.value for name, row in [*((row.metric, row) for row in rows), *ahead] if row.value is not None
+        }
         broken = self._broken(architecture.id)
         state = "refused" if broken else "proposed"
         self._states[architecture.id] = state
@@ -300,7 +304,7 @@ class Search:
 
         frame = self.store.frame(self.study.name)
         result: dict[str, Values] = {}
-        for row in frame[["id", *METRICS]].to_dict("records"):
+        for row in frame[["id", *METRICS, *self.study.predictors]].to_dict("records"):
             values = {k: float(v) for k, v in row.items() if k != "id" and v == v and v is not None}
             result[row["id"]] = values
         return result
@@ -377,7 +381,7 @@ class Search:
                 for row in reversed(rows)
                 if row["deployment"] == self.study.deployment.id
                 and row["device"] == here.host
-                and row["backend"] == BACKEND
+                and row["backend"] == self.study.backend
                 and row["value"] is not None
             }
             self._known[proposal.architecture.id].update(known)
@@ -404,14 +408,15 @@ class Search:
         architectures = [proposal.architecture for proposal in batch]
         try:
             # The limit is that of one training; a set of slow candidates may take longer together.
-            future = self.engine.submit(latency, architectures, self.study.deployment, patience=LATENCY_PATIENCE)
+            run = partial(latency, backend=self.study.backend)
+            future = self.engine.submit(run, architectures, self.study.deployment, patience=LATENCY_PATIENCE)
             self._wait([future])
             results: list[list[Measurement]] = future.result()
         except CandidateError as error:
             if len(batch) == 1:
                 reason = f"latency could not be measured: {error}"
                 missing = Measurement(metric="latency_ms", value=None, unit="ms", reason=reason,
-                                      device=environment().host, backend=BACKEND,
+                                      device=environment().host, backend=self.study.backend,
                                       deployment=self.study.deployment.id, environment=environment())  # fmt: skip
                 self.store.record(architectures[0], [missing])
                 self._close(batch[0], "failed", reason)

@@ -134,15 +134,20 @@ def _search(study: Study, store: Store, db: str, place: Device, *, resume: bool,
     from evaluator.tasks import TASKS
     from search.limits import check_limits
     from search.loop import Search
+    from search.predictors import with_predictors
     from search.progress import Interrupted
     from search.report import Console, farewell
 
+    earlier = None if new else store.study(study.name)
+    study = with_predictors(study, store, earlier.config.get("predictors") if earlier else None)
     console = Console(study)
     if study.sampler == "grid" and study.space.num_genomes > 10_000:
         raise UsageError(
             f"sampler 'grid' goes through every one of {study.space.num_genomes:.3g} combinations; "
             "narrow the space to at most 10,000 or use screen, nsga2, nsga3, tpe or random"
         )
+    for found in study.predictors.values():
+        console.say(found.words())
     check_limits(study, console.say)
     notice = TASKS.get(study.task).prepare()
     if notice:

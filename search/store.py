@@ -420,9 +420,10 @@ class Store:
         training that the trained metrics are of; and for each metric of `evaluator.metrics.METRICS` its value,
         `<metric>_spread`, `<metric>_n` and `<metric>_origin`. A trained metric is that of the study's own seed at the
         highest rung reached under its task and recipe (the mean, where that seed is missing), its spread and n are over
-        all seeds; a deployment metric is the newest value for the study's deployment. Of the verification
-        (`search.verification`): `verified_<score>` (mean over its seeds), `verified_<score>_spread`,
-        `verified_<score>_n`, `front_share` and `verdict`. Missing is NaN, also in text columns that have other values.
+        all seeds; a deployment metric is the newest value for the study's deployment, runtime and machine; one on a
+        device (`latency_ms@pi5`) is as predicted. Of the verification (`search.verification`): `verified_<score>` (mean
+        over its seeds), `verified_<score>_spread`, `verified_<score>_n`, `front_share` and `verdict`. Missing is NaN,
+        also in text columns that have other values.
         Raises StoreError if there is no such study.
         """
         from search.frame import build
@@ -446,7 +447,12 @@ class Store:
                 .where(m.architecture_id.in_(ids))
                 .order_by(m.id)
             ).all()  # fmt: skip
-        return build(study.config, rows, facts, self.long_scores(study))
+            predictions = connection.execute(
+                select(m.architecture_id, m.metric, m.value, m.device, m.backend, m.deployment, m.detail)
+                .where(m.architecture_id.in_(ids), m.origin == "predicted")
+                .order_by(m.id)
+            ).all() if study.config.get("predictors") else []  # fmt: skip
+        return build(study.config, rows, facts, self.long_scores(study), predictions)
 
     def long_scores(self, study: StudyRow) -> dict[str, dict[int, float]]:
         """Architecture id -> seed -> score of the study's verification; empty before the first."""

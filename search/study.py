@@ -10,13 +10,15 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from evaluator.backends import BACKENDS
 from evaluator.data.build import prepare
 from evaluator.data.task import OwnData
 from evaluator.metrics import METRICS, ZERO_COST, metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
+from evaluator.target import DEFAULT_BACKEND
 from evaluator.tasks import TASKS, TaskError
 from search.schedule import rungs
 from space.cost import BYTES
@@ -24,6 +26,9 @@ from space.design import DesignSpace, Genome
 from space.nearest import nearest
 from space.registry import unknown
 from space.source import start_of
+
+if TYPE_CHECKING:
+    from search.predictors import Predictor
 
 SAMPLERS = ("screen", "nsga2", "nsga3", "tpe", "random", "grid")
 DETECTION = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -66,7 +71,7 @@ class Limit:
     @staticmethod
     def parse(text: str) -> Limit:
         """A limit such as `macs <= 300e6`. Raises StudyError that says what is wrong."""
-        found = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>|==|=)\s*(\S+)\s*", text)
+        found = re.fullmatch(r"\s*(\w+(?:@[^<>=]*[^<>=\s])?)\s*(<=|>=|<|>|==|=)\s*(\S+)\s*", text)
         if not found:
             raise StudyError(f"limit '{text}' is not of the form 'macs <= 300e6'")
         name, relation, number = found.groups()
@@ -82,7 +87,7 @@ class Limit:
             raise StudyError(f"limit '{text}': '{number}' is not a number") from error
         if bound != bound or bound in (float("inf"), float("-inf")):
             raise StudyError(f"limit '{text}': the bound must be a finite number")
-        if not known.paper and not known.name.startswith("latency"):
+        if known.name not in LIMITED and not known.paper:
             raise StudyError(
                 f"limit '{text}': '{name}' is known only after training; "
                 f"limits are for what is known before: {', '.join(LIMITED)}"
@@ -128,6 +133,10 @@ class Study:
     """What tells the user's own data: digest of their content, size. None for any other task."""
     start: tuple[str, ...] = ()
     """Networks of the zoo, or architecture files, whose nearest genomes are proposed first."""
+    backend: str = DEFAULT_BACKEND
+    """The runtime that candidates are timed on."""
+    predictors: Mapping[str, Predictor] = field(default_factory=dict, compare=False, repr=False)
+    """For each metric on a device, such as `latency_ms@pi5`, what predicts it: `search.predictors.with_predictors`."""
     verify: dict[str, int] = field(default_factory=dict)
     """`image_visits` and `seeds` of `python -m search.verify`, where they are not its own."""
 
@@ -142,9 +151,17 @@ class Study:
 
     @property
     def timed(self) -> bool:
-        """Whether an objective or a limit is a latency."""
-        names = [*(o.metric for o in self.objectives), *(limit.metric for limit in self.limits)]
-        return any(name.startswith("latency") for name in names)
+        """Whether an objective or a limit is a latency that has to be measured."""
+        return any(name.startswith("latency") and "@" not in name for name in self._named)
+
+    @property
+    def targeted(self) -> list[str]:
+        """Objectives and limits on devices, such as `latency_ms@pi5`."""
+        return list(dict.fromkeys(name for name in self._named if "@" in name))
+
+    @property
+    def _named(self) -> list[str]:
+        return [*(o.metric for o in self.objectives), *(limit.metric for limit in self.limits)]
 
     @property
     def score(self) -> Objective:
@@ -167,6 +184,8 @@ class Study:
             "seed": self.seed,
             # Left out where there is none, so that studies of earlier versions go on.
             **({"data": self.data} if self.data else {}),
+            **({"backend": self.backend} if self.backend != DEFAULT_BACKEND else {}),
+            **({"predictors": {k: p.identity() for k, p in self.predictors.items()}} if self.predictors else {}),
             **({"start": [start_of(network)[0].id for network in self.start]} if self.start else {}),
         }
 
@@ -278,7 +297,10 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     keep = schedule.get("keep", 0.5)
     if not isinstance(keep, int | float) or not 0 < keep <= 1:
         raise StudyError(f"[schedule] keep is {keep!r}; it must be in (0, 1]")
-    deploy = _table(data, "deploy", ("height", "width", "num_classes", "batch", "precision", "threads"))
+    deploy = _table(data, "deploy", ("height", "width", "num_classes", "batch", "precision", "threads", "backend"))
+    backend = deploy.pop("backend", DEFAULT_BACKEND)
+    if not isinstance(backend, str) or backend not in BACKENDS:
+        raise StudyError(f"[deploy] {unknown('backend', backend, BACKENDS.names())}")
     for key, value in deploy.items():
         if key == "precision":
             if value not in BYTES:
@@ -325,6 +347,7 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         keep=float(keep),
         deployment=Deployment(**{"num_classes": task.num_classes, **deploy}),
         recipe=recipe,
+        backend=backend,
         verify=verify,
         budget=_whole("budget", overrides.get("budget", data.get("budget", 200)), 1),
         seed=_whole("seed", overrides.get("seed", data.get("seed", 0)), 0, 2**31 - 1),

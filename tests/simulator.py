@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from evaluator.profile import latency
 from evaluator.record import Deployment, Evaluation, Job, Measurement, environment
 from search.engines.guard import CandidateError
 from space.architecture import Architecture
@@ -47,7 +46,7 @@ class SimulatedEngine:
     def submit(self, function: Callable[..., Any], /, *args: Any, patience: float = 1.0) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(self._time(*args) if function is latency else self._train(*args))
+            future.set_result(self._train(*args) if isinstance(args[0], Job) else self._time(*args))
         except CandidateError as error:
             future.set_exception(error)
         return future

@@ -48,6 +48,7 @@ class Pool:
 
     def __init__(self, study: Study) -> None:
         self.space, self._deployment = study.space, study.deployment
+        self._predictors = study.predictors
         self._seed = derive(study.seed, "scattered")
         self._limits = [limit for limit in study.limits if METRICS[limit.metric].paper]
         self._seen: dict[tuple[Any, ...], str | None] = {}
@@ -76,6 +77,7 @@ class Pool:
         graph = lower(architecture, d.height, d.width, num_classes=d.num_classes)
         counted = cost(graph, batch=d.batch, precision=d.precision)
         costs = {name: float(getattr(counted, name)) for name, known in METRICS.items() if known.paper}
+        costs |= {name: found(architecture) for name, found in self._predictors.items()}
         excess = sum(max(0.0, limit.violation(costs[limit.metric])) for limit in self._limits)
         return Candidate(id=architecture.id, genome=dict(genome), costs=costs,
                          traits=traits(architecture, graph, costs), excess=excess)  # fmt: skip
