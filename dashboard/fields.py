@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from evaluator.metrics import METRICS
+from evaluator.metrics import METRICS, TARGETED
 from search.verification import VERDICTS
 
 Kind = Literal["metric", "number", "category"]
@@ -97,6 +97,24 @@ class Field:
         return f"{value:.4g} {self.unit}".rstrip()
 
 
+class _Fields(dict[str, Field]):
+    """Fields by name; those of metrics on devices (`latency_ms@pi5`) are made as they are asked for."""
+
+    def __missing__(self, name: str) -> Field:
+        metric = METRICS[name]
+        base, _, target = name.partition("@")
+        return replace(self[base], name=name, label=f"{self[base].label} on {target}", meaning=metric.meaning)
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or (isinstance(name, str) and on_device(name))
+
+
+def on_device(name: str) -> bool:
+    """Whether a column is a metric on a device, such as `latency_ms@pi5`."""
+    base, _, target = name.partition("@")
+    return base in TARGETED and bool(target) and not target.endswith(("_spread", "_n", "_origin"))
+
+
 def _fields() -> dict[str, Field]:
     fields = {
         name: Field(
@@ -130,10 +148,17 @@ def _fields() -> dict[str, Field]:
     return fields
 
 
-FIELDS: dict[str, Field] = _fields()
-"""Every field by name: metrics first, then numbers, then categories."""
+FIELDS: dict[str, Field] = _Fields(_fields())
+"""Every field by name: metrics first, then numbers, then categories; also metrics on devices, which are not listed."""
 
 NUMERIC = tuple(name for name, field in FIELDS.items() if field.kind != "category")
+
+
+def rank(name: str) -> float:
+    """Where a numeric field stands in lists: a metric on a device after the metric."""
+    return NUMERIC.index(name.partition("@")[0]) + (0.5 if "@" in name else 0.0)
+
+
 FILTERED = ("ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes", "weight_bytes", "partial_ratio", "depth")
 """Fields with a slider, in the order of the rail; one without data is hidden."""
 CHIPS = ("verdict", "block", "fusion", "head")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC
+from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, on_device
 
 SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
 """What beside the front can be shown; the order of the toggles."""
@@ -81,7 +81,8 @@ class View:
 
         def choice(name: str, allowed: Sequence[str]) -> str:
             value = given.get(name, "")
-            return value if name in given and value in allowed else str(getattr(default, name))
+            known = value in allowed or (NUMERIC[0] in allowed and on_device(value))
+            return value if name in given and known else str(getattr(default, name))
 
         ranges = {}
         for name in FILTERED:

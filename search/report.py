@@ -102,7 +102,7 @@ def _closing(study: Study, s: Summary) -> list[str]:
         f"{s.latency_seconds / total:.0%} measuring latency, {s.other_share:.0%} everything else",
         f"{s.admitted} trained, {s.failed} of them failed; {s.refused} refused by limits"
         + (f"; repeats skipped: {s.duplicates}" if s.duplicates else ""),
-        f"latency: {study.deployment}, ONNX Runtime, this machine; {study.score.metric}: "
+        f"latency: {study.deployment}, {study.backend}, this machine; {study.score.metric}: "
         f"{study.rungs[-1].image_visits} image visits of task '{study.task}', one seed (proxy, not verified)",
     ]
     if isinstance(TASKS.get(study.task), Analytic):

@@ -13,7 +13,7 @@ from dash import dcc, html
 from dashboard import candidates
 from dashboard.candidates import Picked
 from dashboard.data import Snapshot, progress
-from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, VERIFIED, Field
+from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, VERIFIED, Field, on_device, rank
 from dashboard.view import SHOWN, View, objectives_of
 from search.verification import statement
 
@@ -194,8 +194,8 @@ def toolbar(frame: pd.DataFrame, view: View) -> html.Div:
     """Axes, colour, size, and which front."""
     known = known_fields(frame)
     axes = [{"label": FIELDS[name].label, "value": name} for name in dict.fromkeys((view.x, view.y, *known))]
-    axes.sort(key=lambda option: NUMERIC.index(option["value"]))
-    fields = [name for name in FIELDS if name in known or FIELDS[name].kind == "category"]
+    axes.sort(key=lambda option: rank(option["value"]))
+    fields = [*known, *(name for name in FIELDS if FIELDS[name].kind == "category")]
     colors = [{"label": "one colour", "value": ""}] + [{"label": FIELDS[n].label, "value": n} for n in fields]
     sizes = [{"label": "one size", "value": ""}] + [{"label": FIELDS[name].label, "value": name} for name in known]
 
@@ -229,7 +229,12 @@ def toolbar(frame: pd.DataFrame, view: View) -> html.Div:
 
 def known_fields(frame: pd.DataFrame) -> list[str]:
     """Numeric fields with at least one value."""
-    return [name for name in NUMERIC if name in frame and math.isfinite(_first(candidates.numbers(frame, name)))]
+    names = [*NUMERIC, *filter(on_device, map(str, frame))]
+    return [
+        name
+        for name in sorted(names, key=rank)
+        if name in frame and math.isfinite(_first(candidates.numbers(frame, name)))
+    ]
 
 
 def _first(values: candidates.Numbers) -> float:

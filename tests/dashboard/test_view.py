@@ -81,3 +81,14 @@ def test_a_zoom_is_kept_on_its_axis_only(view: View) -> None:
     other = replace(view, x_log=not view.x_log).zoomed(kept)
     assert (other.zoom_x, other.zoom_y) == (None, view.zoom_y)
     assert view.zoomed({}) == replace(view, zoom_x=None, zoom_y=None)
+
+
+def test_a_latency_on_a_device_is_an_axis_like_any_other():
+    config = {"objectives": [{"metric": "ap"}, {"metric": "latency_ms@pi5"}]}
+    default = default_view(config)
+    assert (default.x, default.y) == ("latency_ms@pi5", "ap")
+    view = replace(default, x="macs", size="latency_ms@pi5/openvino")
+    assert View.from_query(view.to_query(default), default) == view
+    assert View.from_query("x=latency_ms@&size=macs@pi5", default) == default
+    assert FIELDS["latency_ms@pi5"].label == "Latency on pi5"
+    assert "latency_ms@pi5_origin" not in FIELDS
