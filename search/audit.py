@@ -17,6 +17,7 @@ from search.command import (
     check_limits_of_workers,
     engine_of,
     find_study,
+    open_to_read,
     shown_database,
     stopping,
 )
@@ -97,8 +98,8 @@ def run(
     from search.store import Store
 
     shown = shown_database(db)
-    if not repeats and not zero_cost:  # reads while a search writes
-        with Store.open(db, create=False, read_only=True) as store:
+    if not repeats and not zero_cost:
+        with open_to_read(db) as store:
             return report(gather(store, _study(store, name)), shown, json)
     with Store.open(db, create=False) as store, store.lock():
         row = _study(store, name)

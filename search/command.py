@@ -73,6 +73,17 @@ def shown_database(db: str) -> str:
     return db if "://" not in db else url.render_as_string(hide_password=True)
 
 
+def open_to_read(db: str) -> Store:
+    """The database for a command that only reads, also while a search writes; an older schema is brought up to date."""
+    from search.store import Store, StoreOld
+
+    try:
+        return Store.open(db, create=False, read_only=True)
+    except StoreOld:
+        Store.open(db, create=False).close()
+        return Store.open(db, create=False, read_only=True)
+
+
 def find_study(store: Store, name: str | None) -> StudyRow:
     """The study called `name`, or the one that changed last. Raises UsageError where there is none."""
     from space.registry import unknown

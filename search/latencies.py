@@ -169,9 +169,13 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
     size, found = where.deployment, []
     for row in store.latency_tables(device=where.device, backend=where.backend):
         if (row["precision"], row["batch"], row["threads"]) == (size.precision, size.batch, size.threads):
-            table = load(row["data"])
-            day = time.strftime("%Y-%m-%d", time.localtime(row["created_at"]))
-            found.append(Predictor(method=f"latency table of {day}", predict=table.predict, error=table.error,
+            method = f"latency table of {time.strftime('%Y-%m-%d', time.localtime(row['created_at']))}"
+            try:
+                table = load(row["data"])
+            except ValueError as error:  # damaged, or of a version that this one cannot read: then the card's turn
+                found.append(Predictor(method=method, predict=_refusing(error)))
+                break
+            found.append(Predictor(method=method, predict=table.predict, error=table.error,
                                    environment=row["environment_id"], created_at=row["created_at"]))  # fmt: skip
             break
     name = HOST if where.device == environment().host else where.device
@@ -180,6 +184,13 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
         found.append(Predictor(method=f"roofline of the card '{name}'", error=known_error(card),
                                predict=lambda graph: estimate(graph, card, size)))  # fmt: skip
     return found
+
+
+def _refusing(error: ValueError) -> Callable[[Graph], float]:
+    def refuse(_: Graph) -> float:
+        raise error
+
+    return refuse
 
 
 def advice(where: Target, store_options: str = "") -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from search.command import UsageError, call, find_study, shown_database
+from search.command import UsageError, call, find_study, open_to_read, shown_database
 
 NOTHING_FITS = 3
 """Exit code where no candidate fits the budgets of a device, or of all devices at once."""
@@ -65,14 +65,13 @@ def run(
     from search.pick_json import to_json
     from search.pick_report import report
     from search.shortlist import shortlist
-    from search.store import Store
     from space.registry import unknown
 
     wanted = budgets(at_most or [], at_least or [])
     if ladder is not None and not 2 <= ladder <= len(LADDER):
         raise UsageError(f"--ladder is {ladder}; it must be 2 to {len(LADDER)}")
     shown = shown_database(db)
-    with Store.open(db, create=False, read_only=True) as store:  # reads while a search writes
+    with open_to_read(db) as store:
         row = find_study(store, name)
         listed = shortlist(store, row, measured_only=measured_only)
         if not listed.ids:

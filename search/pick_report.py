@@ -18,6 +18,7 @@ from search.pick_words import (
     fact_of,
     headline,
     intro,
+    known,
     nothing,
     origin,
     surroundings,
@@ -77,10 +78,10 @@ def _costs(found: Answer, pick: Pick, row: int) -> Table:
     """A row a metric: its value, its budget, the share of it that is used, and how it is known."""
     listed, score = found.shortlist, found.shortlist.metric
     table = _table(None, ("metric",), ("value", "budget", "used"), ("how it is known",))
-    if found.scores.by == "verified":
-        how = statement(listed.frame.iloc[row], score)
-    else:
-        how = f"measured, the proxy's {listed.frame['image_visits'].iloc[row]:,.0f} image visits"
+    verified = found.scores.by == "verified"
+    how = (
+        statement(listed.frame.iloc[row], score) if verified else _proxy(score, listed.frame["image_visits"].iloc[row])
+    )
     bounds = {name: [b for b in pick.budgets if b.metric == name and not b.device] for name in (score, *COSTS)}
     table.add_row(score, METRICS[score].show(found.scores.value[row]), *_used(found, pick, bounds[score], row), how)
     for name in COSTS:
@@ -91,8 +92,14 @@ def _costs(found: Answer, pick: Pick, row: int) -> Table:
             other = fact_of(found, pick, budget, row)
             table.add_row(f"{budget.metric}@{budget.device}" if budget.device else budget.metric,
                           budget.show(_value(found, pick, budget, row)), *_used(found, pick, [budget], row),
-                          origin(other) if other else "measured, the proxy's")  # fmt: skip
+                          origin(other) if other else _proxy(budget.metric, None))  # fmt: skip
     return table
+
+
+def _proxy(score: str, image_visits: float | None) -> str:
+    if score == "score":
+        return "a formula with the noise of a seed; nothing was trained"
+    return "measured by the proxy" + (f", {image_visits:,.0f} image visits" if known(image_visits) else "")
 
 
 def _value(found: Answer, pick: Pick, budget: Budget, row: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from evaluator.metrics import METRICS
@@ -159,7 +160,7 @@ def warnings(found: Answer, pick: Pick, row: int) -> Iterator[str]:
     precision = listed.targets[pick.place][1].deployment.precision
     if precision == "int8":
         yield f"{score} is that of the fp32 network: what int8 loses is to be measured"
-    yield from _missing(listed, pick.place)
+    yield from _origins(listed, pick.place)
 
 
 def _uncertain(budget: Budget, fact: Fact) -> Iterator[str]:
@@ -174,11 +175,15 @@ def _uncertain(budget: Budget, fact: Fact) -> Iterator[str]:
         yield f"{budget.metric} was measured while the machine was not quiet"
 
 
-def _missing(listed: Shortlist, place: int) -> Iterator[str]:
-    missing = [r for r in range(len(listed.ids)) if not known(listed.fact(r, PREDICTED, place)["value"])]
+def _origins(listed: Shortlist, place: int) -> Iterator[str]:
+    """Where latencies are not all measured, how many are what."""
+    facts = [listed.fact(row, PREDICTED, place) for row in range(len(listed.ids))]
+    missing = [fact for fact in facts if not known(fact["value"])]
+    kinds = Counter(fact["method"] or "measured" for fact in facts if known(fact["value"]))
+    if len(kinds) > 1:
+        yield f"{PREDICTED} there is {', '.join(f'{count} × {kind}' for kind, count in kinds.items())}"
     if missing:
-        reason = listed.fact(missing[0], PREDICTED, place)["reason"]
-        yield f"{len(missing)} of {len(listed.ids)} candidates have no {PREDICTED} there: {reason}"
+        yield f"{len(missing)} of {len(facts)} candidates have no {PREDICTED} there: {missing[0]['reason']}"
 
 
 def nothing(found: Answer, pick: Pick) -> Iterator[str]:
