@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,15 +52,15 @@ class Device:
     device: str
     """As measurements name it."""
     title: str
-    measured: Mapping[str, int] = field(default_factory=dict)
-    """Candidates with a measured latency, by `backend/precision`."""
-    tables: tuple[str, ...] = ()
-    """Latency tables, as `backend/precision`."""
+    measured: Mapping[Target, int] = field(default_factory=dict)
+    """Candidates with a measured latency, by what exactly they were measured on."""
+    tables: tuple[Target, ...] = ()
+    """What its latency tables are of, the newest first."""
     card: bool = False
 
     def __str__(self) -> str:
-        known = [f"{count} measured on {place}" for place, count in self.measured.items()]
-        known += [f"latency table of {place}" for place in self.tables] + ["card"] * self.card
+        known = [f"{n} measured on {t.backend}/{t.deployment.precision}" for t, n in self.measured.items()]
+        known += [f"latency table of {t.backend}/{t.deployment.precision}" for t in self.tables] + ["card"] * self.card
         return f"{self.name} ({', '.join(known) or 'nothing known yet'})"
 
 
@@ -82,15 +82,14 @@ class Predictor:
 
 def devices(store: Store, study: str) -> dict[str, Device]:
     """Every device that is known in a study, by its name on a command line, `host` first."""
-    rows, here = store.deployed(study), environment().host
-    timed = rows[rows["metric"].eq(PREDICTED) & rows["origin"].eq("measured") & rows["value"].notna()]
-    measured: dict[str, dict[str, int]] = {}
-    for (device, backend, precision), ids in timed.groupby(["device", "backend", "precision"])["id"]:
-        measured.setdefault(device, {})[f"{backend}/{precision}"] = ids.nunique()
-    tables: dict[str, dict[str, None]] = {}
+    row, here = store.study(study), environment().host
+    size = Deployment(**row.config.get("deployment", {})) if row else Deployment()
+    measured = _measured(store.deployed(study), size)
+    tables: dict[str, dict[Target, None]] = {}
     for table in store.latency_tables():
-        tables.setdefault(table["device"], {})[f"{table['backend']}/{table['precision']}"] = None
-    row = store.study(study)
+        deployment = replace(size, **{name: table[name] for name in ("precision", "batch", "threads")})
+        place = Target(device=table["device"], backend=table["backend"], deployment=deployment)
+        tables.setdefault(place.device, {})[place] = None
     own = row.config.get("device") if row else None
     names = dict.fromkeys([here, *([own] if own else []), *measured, *tables, *cards()])
     found = {}
@@ -104,10 +103,25 @@ def devices(store: Store, study: str) -> dict[str, Device]:
     return found
 
 
+def _measured(rows: pd.DataFrame, own: Deployment) -> dict[str, dict[Target, int]]:
+    """By device and target how many candidates have a measured latency. `own` is the study's deployment."""
+    rows = rows[rows["metric"].eq(PREDICTED) & rows["origin"].eq("measured") & rows["value"].notna()]
+    found: dict[str, dict[Target, int]] = {}
+    for key, group in rows.groupby(["device", "backend", "deployment"]):
+        device, backend, deployment = map(str, key)
+        spelt = group["detail"].iloc[-1].get("deployment")  # left out where rows were made small
+        size = own if deployment == own.id else Deployment(**spelt) if spelt else None
+        if size is not None:
+            place = Target(device=device, backend=backend, deployment=size)
+            found.setdefault(device, {})[place] = group["id"].nunique()
+    return found
+
+
 def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -> tuple[Device, Target]:
     """The device and target that `text` names (`pi5`, `host/openvino`), or the study's own for None.
 
-    Raises TargetError for a device that nothing is known of.
+    Where nothing was measured on it and no latency table is of it, what `text` leaves open (backend, precision, threads)
+    is that of what was measured most at the same size and batch, or of the newest table. Raises TargetError for a device that nothing is known of.
     """
     own = Deployment(**row.config.get("deployment", {}))
     backend = str(row.config.get("backend", DEFAULT_BACKEND))
@@ -127,7 +141,19 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
         raise TargetError(str(error)) from error
     if found.deployment.precision not in BYTES:
         raise TargetError(f"target '{text}': {unknown('precision', found.deployment.precision, list(BYTES))}")
-    return found_device, found
+    return found_device, _filled(found_device, found, text.split("/")[1:])
+
+
+def _filled(device: Device, where: Target, named: Sequence[str]) -> Target:
+    """`where`, or what is known best of the device at its size and batch, with the backend and precision `named`."""
+    most = sorted(device.measured, key=lambda place: -device.measured[place])
+    if where in (*most, *device.tables):
+        return where
+    for place in (*most, *device.tables):
+        alike = replace(place.deployment, precision="", threads=0) == replace(where.deployment, precision="", threads=0)
+        if alike and (place.backend, place.deployment.precision)[: len(named)] == tuple(named):
+            return place
+    return where
 
 
 # -- what is known
@@ -193,12 +219,12 @@ def _refusing(error: ValueError) -> Callable[[Graph], float]:
     return refuse
 
 
-def advice(where: Target, store_options: str = "") -> str:
+def advice(where: Target) -> str:
     """How a latency on `where` could be known."""
     if where.device == environment().host:
-        return (f"`python -m search.measure --device host/{where.backend}/{where.deployment.precision}{store_options}` "
-                f"measures, `python -m evaluator.calibrate{store_options}` makes a latency table")  # fmt: skip
-    return (f"`python -m search.bundle --front -o bundle.zip{store_options}` makes what measures on {where.device}, "
+        return (f"`python -m search.measure --device host/{where.backend}/{where.deployment.precision}` measures, "
+                "`python -m evaluator.calibrate` makes a latency table")  # fmt: skip
+    return (f"`python -m search.bundle --front -o bundle.zip` makes what measures on {where.device}, "
             "`python -m search.ingest` takes its results")  # fmt: skip
 
 

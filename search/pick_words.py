@@ -146,9 +146,9 @@ def warnings(found: Answer, pick: Pick, row: int) -> Iterator[str]:
     listed = found.shortlist
     line, score, verdict = listed.frame.iloc[row], listed.metric, listed.verdict(row)
     if verdict == "overturned":
-        yield f"careful, {statement(line, score)}: the proxy promised more of it than longer trainings keep"
+        yield f"careful, {statement(line, score)}; the proxy promised more of it than longer trainings keep"
     elif verdict == "unverified":
-        yield f"careful, {statement(line, score)}: verify it before you deploy it"
+        yield f"careful, {statement(line, score)}; verify it before you deploy it"
     if pick.rival is not None:
         proxy = listed.scores("proxy").value
         yield (f"{listed.ids[pick.rival]} fits too and is unverified; the proxy has it above this one "

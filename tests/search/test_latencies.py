@@ -130,9 +130,11 @@ def test_every_known_device_has_a_name_and_what_is_known_of_it(store):
     found = devices(store, "default")
     assert next(iter(found)) == "host"
     assert found["host"].device == environment().host
-    assert found[MACHINE.host].measured == {"onnxruntime/fp32": 11}
-    assert found["pi5"].measured == {"onnxruntime/fp32": 1}
-    assert found["pi5"].tables == ("ncnn/int8",)
+    assert found[MACHINE.host].measured == {replace(PI, device=MACHINE.host): 11}
+    assert found["pi5"].measured == {PI: 1}
+    (table,) = found["pi5"].tables
+    assert (str(table), table.deployment.threads) == ("pi5/ncnn/int8", 4)
+    assert find("pi5/ncnn", store.study("default"), found)[1] == table  # nothing was measured on ncnn
     assert "1 measured on onnxruntime/fp32, latency table of ncnn/int8" in str(found["pi5"])
 
 
@@ -148,3 +150,26 @@ def test_a_target_is_found_by_name_and_defaults_to_where_the_study_was_timed(sto
                           ("pi5/a/b/c", "not of the form")):  # fmt: skip
         with pytest.raises(TargetError, match=message):
             find(text, row, there)
+
+
+def test_what_a_target_leaves_open_is_what_was_measured_there(store):
+    def at(**changes):
+        size = replace(DEPLOYMENT, **changes)
+        return {"deployment": size.id, "precision": size.precision, "threads": size.threads,
+                "detail": {"deployment": size.to_dict()}}  # fmt: skip
+
+    first, second = networks(store)[:2]
+    store.record(first, [timed(4.0, backend="ncnn", **at(threads=4)), timed(1.0, backend="ncnn", **at(height=64))])
+    store.record(first, [timed(3.0, backend="ncnn", **at(precision="int8", threads=2))])
+    store.record(second, [timed(5.0, backend="ncnn", **at(threads=4))])
+    row, there = store.study("default"), devices(store, "default")
+
+    def found(text):
+        where = find(text, row, there)[1]
+        return where.backend, where.deployment.precision, where.deployment.threads, where.deployment.height
+
+    assert found("pi5") == found("pi5/ncnn") == found("pi5/ncnn/fp32") == ("ncnn", "fp32", 4, 256)
+    assert found("pi5/ncnn/int8") == ("ncnn", "int8", 2, 256)
+    assert found("pi5/openvino") == ("openvino", "fp32", 1, 256)  # nothing was measured on it: the study's own
+    where = find("pi5", row, there)[1]
+    assert latency(known(store, "default", where, predictors=[]), second)["value"] == 5.0
