@@ -11,7 +11,7 @@ import numpy as np
 from search import choice
 from search.budgets import Budget, BudgetError
 from search.choice import Step
-from search.latencies import PREDICTED, advice
+from search.devices import PREDICTED, advice
 from search.pareto import Array
 from search.shortlist import By, Scores, Shortlist
 

@@ -11,7 +11,7 @@ from rich.text import Text
 from evaluator.metrics import METRICS
 from search.answer import KNEE, Answer, Pick
 from search.budgets import Budget
-from search.latencies import PREDICTED
+from search.devices import PREDICTED
 from search.pick_words import (
     commands,
     compromise,

@@ -12,7 +12,8 @@ from evaluator.metrics import METRICS
 from search.answer import KNEE, Answer, Pick
 from search.budgets import Budget
 from search.choice import SIGMAS, TOLERANCE
-from search.latencies import DEPLOYED, PREDICTED
+from search.devices import PREDICTED
+from search.latencies import DEPLOYED
 from search.shortlist import Fact, Shortlist
 from search.verification import in_effect, statement
 

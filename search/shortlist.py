@@ -13,8 +13,9 @@ from evaluator.metrics import METRICS, ZERO_COST
 from evaluator.target import Target
 from search.budgets import Budget, BudgetError
 from search.choice import excess, pooled
+from search.devices import Device, advice, devices, find
 from search.frame import TRAINED
-from search.latencies import Device, advice, devices, find, known
+from search.latencies import known
 from search.pareto import Array
 from search.verification import noise_of
 

@@ -48,13 +48,14 @@ def test_imports_follow_the_rules_of_the_design(path):
         command = ("search",) if module == "evaluator.calibrate" else ()
         assert not within(ours(path), "space", "evaluator", *command)
     elif module in ("search.pareto", "search.store", "search.schema", "search.database", "search.frame",
-                    "search.verification", "search.latencies", "search.budgets", "search.choice", "search.shortlist",
-                    "search.answer"):  # fmt: skip
+                    "search.verification", "search.latencies", "search.devices", "search.budgets",
+                    "search.choice", "search.shortlist", "search.answer"):  # fmt: skip
         outside = within(
             ours(path),
             *facts[:3],
             *light,
             "search.latencies",
+            "search.devices",
             "search.budgets",
             "search.choice",
             "search.shortlist",
@@ -71,7 +72,7 @@ def test_imports_follow_the_rules_of_the_design(path):
     elif package == "dashboard":
         outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.pareto", "search.answer",
                          "search.budgets", "search.choice", "search.shortlist", "search.verification",
-                         "search.latencies", *light)  # fmt: skip
+                         "search.latencies", "search.devices", *light)  # fmt: skip
         assert not outside - {"evaluator", "search"}
         assert "space.module" not in ours(path)
     roots = {name.split(".")[0] for name in imported(path)}

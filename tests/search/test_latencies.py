@@ -10,7 +10,8 @@ import pytest
 from evaluator.record import Deployment, Measurement, environment
 from evaluator.target import Target
 from search import latencies
-from search.latencies import Predictor, TargetError, devices, find, known, predictors_of
+from search.devices import TargetError, devices, find
+from search.latencies import Predictor, known, predictors_of
 from search.store import Store
 from space.cost import cost
 from space.lower import lower
