@@ -19,6 +19,7 @@ from search.pick_words import (
     headline,
     intro,
     known,
+    latency,
     nothing,
     origin,
     surroundings,
@@ -118,7 +119,8 @@ def _ladder(found: Answer, pick: Pick) -> Table:
     title = f"Ladder on {listed.label(pick.place)}: along the front of {score} and latency"
     table = _table(title, ("", "candidate"), (score, *shown), ("verdict", "architecture"))
     for name, row in pick.ladder:
-        values = [METRICS[m].show(listed.fact(row, m, pick.place)["value"]) for m in shown]
+        values = [latency(listed, pick.place, row)]
+        values += [METRICS[m].show(listed.fact(row, m, pick.place)["value"]) for m in shown[1:]]
         table.add_row(name, listed.ids[row], METRICS[score].show(found.scores.value[row]), *values,
                       listed.verdict(row), listed.architecture(row).words())  # fmt: skip
     return table
@@ -130,16 +132,16 @@ def _winners(found: Answer) -> Table:
     table = _table("Who wins where", ("device", "variant"),
                    (score, PREDICTED, "fit", "compromise", "its regret"), ("verdict", "budgets"))  # fmt: skip
     for index, pick in enumerate(found.picks):
-        latency, loss = "–", "–"
+        there, loss = "–", "–"
         if found.compromise is not None:
-            latency = METRICS[PREDICTED].show(listed.fact(found.compromise, PREDICTED, pick.place)["value"])
+            there = latency(listed, pick.place, found.compromise)
             regret = found.losses[found.compromise, index]
             loss = f"{regret:.3f}" if found.prefer == KNEE else f"{regret:.1%}"
         row, bounds = pick.answer, ", ".join(map(str, pick.budgets)) or "–"
         who = ("nothing fits", "–", "–") if row is None else (
             listed.ids[row], METRICS[score].show(found.scores.value[row]),
-            METRICS[PREDICTED].show(listed.fact(row, PREDICTED, pick.place)["value"]),
+            latency(listed, pick.place, row),
         )  # fmt: skip
-        table.add_row(listed.label(pick.place), *who, str(int(pick.among.sum())), latency, loss,
+        table.add_row(listed.label(pick.place), *who, str(int(pick.among.sum())), there, loss,
                       "–" if row is None else listed.verdict(row), bounds)  # fmt: skip
     return table

@@ -12,7 +12,7 @@ from evaluator.metrics import METRICS
 from search.answer import KNEE, Answer, Pick
 from search.budgets import Budget
 from search.choice import SIGMAS, TOLERANCE
-from search.devices import PREDICTED
+from search.devices import PREDICTED, advice
 from search.latencies import DEPLOYED
 from search.shortlist import Fact, Shortlist
 from search.verification import in_effect, statement
@@ -63,12 +63,15 @@ def origin(fact: Fact) -> str:
     return f"measured {day}, {fact['n']:.0f} rounds" + (", noisy" if fact["noisy"] is True else "")
 
 
+def latency(listed: Shortlist, place: int, row: int) -> str:
+    """Latency of a candidate, said to be predicted where it is."""
+    fact = listed.fact(row, PREDICTED, place)
+    return METRICS[PREDICTED].show(fact["value"]) + (" predicted" if fact["origin"] == "predicted" else "")
+
+
 def costs(listed: Shortlist, place: int, row: int) -> str:
     """Latency and MACs of a candidate."""
-    fact = listed.fact(row, PREDICTED, place)
-    how = " predicted" if fact["origin"] == "predicted" else ""
-    macs = METRICS["macs"].show(listed.fact(row, "macs", place)["value"])
-    return f"{METRICS[PREDICTED].show(fact['value'])}{how}, {macs} MACs"
+    return f"{latency(listed, place, row)}, {METRICS['macs'].show(listed.fact(row, 'macs', place)['value'])} MACs"
 
 
 def fact_of(found: Answer, pick: Pick, budget: Budget, row: int) -> Fact | None:
@@ -158,8 +161,10 @@ def warnings(found: Answer, pick: Pick, row: int) -> Iterator[str]:
         fact = fact_of(found, pick, budget, row)
         if fact is not None:
             yield from _uncertain(budget, fact)
-    precision = listed.targets[pick.place][1].deployment.precision
-    if precision == "int8":
+    target = listed.targets[pick.place][1]
+    if listed.fact(row, PREDICTED, pick.place)["origin"] == "predicted":
+        yield f"its latency is predicted: {advice(target)}"
+    if target.deployment.precision == "int8":
         yield f"{score} is that of the fp32 network: what int8 loses is to be measured"
     yield from _origins(listed, pick.place)
 

@@ -248,6 +248,7 @@ def test_a_prediction_near_its_budget_may_be_over_and_can_be_left_out(database, 
             pick = found.picks[0]
             assert "no budget binds" in " ".join(surroundings(found, pick))
             text = " ".join(warnings(found, pick, pick.answer))
+            assert "its latency is predicted: `python -m search.bundle" in text
             assert ("latency_ms may be over 11 ms: 10 ms is predicted within 20%" in text) == unsure
         with pytest.raises(BudgetError, match="only predicted, and --measured-only was given"):
             answer(shortlist(store, row, measured_only=True), ["board/openvino"], budgets(["latency_ms=11"], []))
