@@ -16,7 +16,6 @@ from search.command import (
     call,
     check_limits_of_workers,
     engine_of,
-    find_study,
     open_to_read,
     shown_database,
     stopping,
@@ -118,7 +117,14 @@ def run(
 
 
 def _study(store: Store, name: str | None) -> StudyRow:
-    found = find_study(store, name)
+    from space.registry import unknown
+
+    studies = store.studies()
+    if not studies:
+        raise UsageError("the database holds no study yet; run `python -m search.run` first")
+    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
+    if found is None:
+        raise UsageError(unknown("study", name, [row.name for row in studies]))
     if "complete" not in set(store.frame(found.name)["state"]):
         raise UsageError(f"study '{found.name}' has no complete candidate to audit; go on with `python -m search.run`")
     return found

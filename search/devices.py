@@ -126,7 +126,7 @@ def _filled(device: Device, where: Target, named: Sequence[str]) -> Target:
 def advice(where: Target) -> str:
     """How a latency on `where` could be known."""
     if where.device == environment().host:
-        return (f"`python -m search.measure --device host/{where.backend}/{where.deployment.precision}` measures, "
-                "`python -m evaluator.calibrate` makes a latency table")  # fmt: skip
-    return (f"`python -m search.bundle --front -o bundle.zip` makes what measures on {where.device}, "
+        return (f"`python -m search.measure --backend {where.backend} --precision {where.deployment.precision}` "
+                "measures, `python -m evaluator.calibrate` makes a latency table")  # fmt: skip
+    return (f"`python -m search.bundle --front --device {where.device} -o bundle.zip` makes what measures there, "
             "`python -m search.ingest` takes its results")  # fmt: skip

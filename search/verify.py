@@ -17,7 +17,6 @@ from search.command import (
     call,
     check_limits_of_workers,
     engine_of,
-    find_study,
     shown_database,
     stopping,
 )
@@ -97,7 +96,7 @@ def run(
 
     shown = shown_database(db)
     with Store.open(db, create=False) as store, store.lock():
-        row = find_study(store, name)
+        row = _study(store, name)
         visits = _image_visits(row, fidelity)
         frame = store.frame(row.name)
         chosen = _chosen(frame, row, top, ids)
@@ -108,6 +107,18 @@ def run(
 
 
 # -- what to verify
+
+
+def _study(store: Store, name: str | None) -> StudyRow:
+    from space.registry import unknown
+
+    studies = store.studies()
+    if not studies:
+        raise UsageError("the database holds no study yet; run `python -m search.run` first")
+    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
+    if found is None:
+        raise UsageError(unknown("study", name, [row.name for row in studies]))
+    return found
 
 
 def _image_visits(row: StudyRow, fidelity: str) -> int:
