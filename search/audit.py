@@ -16,6 +16,7 @@ from search.command import (
     call,
     check_limits_of_workers,
     engine_of,
+    open_to_read,
     shown_database,
     stopping,
 )
@@ -96,8 +97,8 @@ def run(
     from search.store import Store
 
     shown = shown_database(db)
-    if not repeats and not zero_cost:  # reads while a search writes
-        with Store.open(db, create=False, read_only=True) as store:
+    if not repeats and not zero_cost:
+        with open_to_read(db) as store:
             return report(gather(store, _study(store, name)), shown, json)
     with Store.open(db, create=False) as store, store.lock():
         row = _study(store, name)

@@ -1,4 +1,4 @@
-"""What the commands that train share: one line for bad input, the limits of a worker, Ctrl-C."""
+"""What the commands on a study share: one line for bad input, the limits of a worker, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from space import cli
 if TYPE_CHECKING:
     from evaluator.device import Device
     from search.engines import Engine
-    from search.store import StudyRow
+    from search.store import Store, StudyRow
 
 USAGE = 2
 """Exit code for bad input."""
@@ -71,6 +71,30 @@ def shown_database(db: str) -> str:
     if url.get_backend_name() == "sqlite" and url.database in (None, "", ":memory:"):
         raise UsageError(f"--db is '{db}': a search is kept in a file or on a server; give a path or a URL")
     return db if "://" not in db else url.render_as_string(hide_password=True)
+
+
+def open_to_read(db: str) -> Store:
+    """The database for a command that only reads, also while a search writes; an older schema is brought up to date."""
+    from search.store import Store, StoreOld
+
+    try:
+        return Store.open(db, create=False, read_only=True)
+    except StoreOld:
+        Store.open(db, create=False).close()
+        return Store.open(db, create=False, read_only=True)
+
+
+def find_study(store: Store, name: str | None) -> StudyRow:
+    """The study called `name`, or the one that changed last. Raises UsageError where there is none."""
+    from space.registry import unknown
+
+    studies = store.studies()
+    if not studies:
+        raise UsageError("the database holds no study yet; run `python -m search.run` first")
+    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
+    if found is None:
+        raise UsageError(unknown("study", name, [row.name for row in studies]))
+    return found
 
 
 def find_device(name: str) -> Device:

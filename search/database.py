@@ -20,6 +20,10 @@ class StoreEmpty(StoreError):
     """A database in which nothing was ever stored, opened for reading."""
 
 
+class StoreOld(StoreError):
+    """The schema is that of an earlier version, and the database was opened only to read."""
+
+
 def url_of(database: str) -> URL:
     """A SQLAlchemy URL from a URL or a file path. Raises StoreError for an unreadable URL."""
     try:

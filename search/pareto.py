@@ -1,4 +1,4 @@
-"""Fronts, ranks, crowding, hypervolume: numpy arrays in and out, all objectives minimised.
+"""Fronts, ranks, crowding, hypervolume, knee, ladder: numpy arrays in and out, all objectives minimised.
 
 Fronts, ranks and hypervolume are moocore's (exact); crowding is NSGA-II's (Deb et al. 2002). A row with a NaN
 is a candidate whose objective is missing: it is never on a front and ranks after all others.
@@ -93,3 +93,67 @@ def hypervolume(points: Array, reference: Array) -> float:
         return float(max(0.0, reference[0] - points.min()))
     inside = points[(points < reference).all(axis=1)]
     return float(moocore.hypervolume(inside, ref=reference)) if len(inside) else 0.0
+
+
+def beyond_chord(values: Array) -> Array:
+    """How far each row of `values` (n, 2), minimised, lies beyond the chord of its front; (n,), larger is better.
+
+    The axes are normalised to the front's ends, which become (0, 1) and (1, 0): a row (x, y) there has
+    (1 - x - y) / sqrt(2), and so the ends have 0, rows between chord and origin more, rows behind the chord less.
+    A front of one member is scaled by its own values instead. Rows with NaN have NaN; no row has more than the best
+    of the front.
+    """
+    values = np.asarray(values, float)
+    on = values[front(values)]
+    if not len(on):
+        return np.full(len(values), np.nan)
+    low, span = on.min(axis=0), np.ptp(on, axis=0)
+    scaled = (values - low) / np.where(span > 0, span, np.maximum(np.abs(low), 1e-12))
+    result: Array = (1.0 - scaled.sum(axis=1)) / np.sqrt(2.0)
+    return result
+
+
+def knee(values: Array) -> int:
+    """Row of `values` (n, 2), minimised, at the knee of the front: the member farthest beyond the chord of its ends.
+
+    Of equals the first in the first column. Raises ValueError where no row is known in both.
+    """
+    members = np.flatnonzero(front(values))
+    if not len(members):
+        raise ValueError("a knee needs a row without NaN")
+    distance = beyond_chord(values)[members]
+    return int(members[np.lexsort((np.asarray(values)[members, 0], -np.round(distance, 12)))[0]])
+
+
+def ladder(values: Array, count: int) -> Array:
+    """`count` rows of the front of `values` (n, 2), minimised, spread along the second column, smallest first.
+
+    The ends, and between them members as near as can be to even steps of the second column's logarithm (least sum
+    of squares); of one member that is asked for, the best in the first column. A front of fewer members is given
+    whole; of equal rows the first stands for all. Raises ValueError for a second column that is not positive.
+    """
+    values = np.asarray(values, float)
+    members = np.flatnonzero(front(values))
+    members = members[np.unique(values[members], axis=0, return_index=True)[1]]
+    members = members[np.argsort(values[members, 1], kind="stable")]
+    if (values[members, 1] <= 0).any():
+        raise ValueError("a ladder needs positive costs")
+    if count >= len(members):
+        return members
+    if count < 2:
+        return members[-1:]
+    cost = np.log(values[members, 1])
+    wanted = np.linspace(cost[0], cost[-1], count)
+    # best[k, i]: least sum of squares of the first k + 1 steps when step k is member i
+    best = np.full((count, len(members)), np.inf)
+    came = np.zeros((count, len(members)), int)
+    best[0, 0] = 0.0
+    for step in range(1, count):
+        for i in range(step, len(members)):
+            came[step, i] = int(np.argmin(best[step - 1, :i]))
+            best[step, i] = best[step - 1, came[step, i]] + (cost[i] - wanted[step]) ** 2
+    path = [len(members) - 1]
+    for step in range(count - 1, 0, -1):
+        path.append(int(came[step, path[-1]]))
+    result: Array = members[path[::-1]]
+    return result

@@ -23,7 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from evaluator.record import Environment, Evaluation, Job, Measurement, digest
 from search import migrations
-from search.database import StoreEmpty, StoreError, check_path, make_engine, url_of
+from search.database import StoreEmpty, StoreError, StoreOld, check_path, make_engine, url_of
 from search.schema import (
     VERSION_TABLE,
     architectures,
@@ -38,7 +38,7 @@ from search.schema import (
 from search.verification import in_effect
 from space.architecture import Architecture
 
-__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StudyRow", "url_of"]
+__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StoreOld", "StudyRow", "url_of"]
 
 DEFAULT_PATH = "csp.db"
 _LOCK_KEY = 0x435350  # "CSP"
@@ -122,7 +122,7 @@ class Store:
             if read_only and version is None:
                 raise StoreEmpty(f"'{shown}' is empty; run `python -m search.run` on it first")
             if read_only:
-                raise StoreError(f"'{shown}' has the older schema {version}; run `python -m search.run` on it first")
+                raise StoreOld(f"'{shown}' has the older schema {version}; run `python -m search.run` on it first")
             with self._engine.begin() as connection:
                 migrations.upgrade(connection)
         elif not read_only:

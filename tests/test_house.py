@@ -47,13 +47,18 @@ def test_imports_follow_the_rules_of_the_design(path):
         # Its command stores what it measured; everything else of the evaluator knows no store.
         command = ("search",) if module == "evaluator.calibrate" else ()
         assert not within(ours(path), "space", "evaluator", *command)
-    elif module in ("search.pareto", "search.store", "search.schema", "search.pick", "search.database", "search.frame",
-                    "search.verification", "search.latencies"):  # fmt: skip
+    elif module in ("search.pareto", "search.store", "search.schema", "search.database", "search.frame",
+                    "search.verification", "search.latencies", "search.devices", "search.budgets",
+                    "search.choice", "search.shortlist", "search.answer"):  # fmt: skip
         outside = within(
             ours(path),
             *facts[:3],
             *light,
             "search.latencies",
+            "search.devices",
+            "search.budgets",
+            "search.choice",
+            "search.shortlist",
             "search.schema",
             "search.migrations",
             "search.pareto",
@@ -65,8 +70,9 @@ def test_imports_follow_the_rules_of_the_design(path):
         )
         assert not outside - {"evaluator", "search"}
     elif package == "dashboard":
-        outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.pareto", "search.pick",
-                         "search.verification", "search.latencies", *light)  # fmt: skip
+        outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.pareto", "search.answer",
+                         "search.budgets", "search.choice", "search.shortlist", "search.verification",
+                         "search.latencies", "search.devices", *light)  # fmt: skip
         assert not outside - {"evaluator", "search"}
         assert "space.module" not in ours(path)
     roots = {name.split(".")[0] for name in imported(path)}
@@ -79,7 +85,18 @@ def test_imports_follow_the_rules_of_the_design(path):
         assert not {"torch", "fvcore", "optuna"} & roots
 
 
-@pytest.mark.parametrize("module", ["search.run", "search.loop", "search.store", "search.pareto", "evaluator.tasks"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "search.run",
+        "search.loop",
+        "search.store",
+        "search.pareto",
+        "search.answer",
+        "search.pick_report",
+        "evaluator.tasks",
+    ],
+)
 def test_the_driver_does_without_torch(module):
     code = f"import sys, {module}; assert not {{'torch', 'fvcore'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

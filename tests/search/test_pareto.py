@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -98,3 +100,71 @@ def test_rungs_must_rise():
     for wrong in ([], [0], [400, 100], [100, 100]):
         with pytest.raises(ValueError, match="image_visits"):
             rungs(wrong)
+
+
+pairs = st.integers(1, 9).flatmap(
+    lambda n: arrays(float, (n, 2), elements=st.integers(1, 9).map(float) | st.just(float("nan")))
+)
+
+
+def members(values):
+    return {i for i, on in enumerate(pareto.front(values)) if on}
+
+
+@given(pairs)
+def test_the_knee_is_the_member_farthest_beyond_the_chord(values):
+    on = members(values)
+    if not on:
+        with pytest.raises(ValueError, match="NaN"):
+            pareto.knee(values)
+        return
+    found = pareto.knee(values)
+    assert found in on
+    first, last = (min(on, key=lambda i: values[i, c]) for c in (0, 1))
+    a, b = values[first], values[last]
+    if np.array_equal(a, b):
+        return
+    span = np.abs(a - b)
+
+    def distance(point):  # from the line through a and b, positive on the side of the ideal point
+        def side(p):
+            u, v = (b - a) / span, (p - a) / span
+            return (u[0] * v[1] - u[1] * v[0]) / np.hypot(*u)
+
+        return side(point) * np.sign(side(np.array([a[0], b[1]])))
+
+    assert distance(values[found]) == pytest.approx(max(distance(values[i]) for i in on))
+    far = pareto.beyond_chord(values)
+    assert np.nanmax(far) == pytest.approx(far[found])
+    assert [i for i in range(len(values)) if np.isnan(far[i])] == np.flatnonzero(np.isnan(values).any(axis=1)).tolist()
+
+
+def test_a_clear_bend_is_the_knee():
+    assert pareto.knee(np.array([[10.0, 1.0], [2.0, 2.0], [1.0, 10.0], [9.0, 9.0]])) == 1
+
+
+@given(pairs, st.integers(2, 6))
+def test_a_ladder_is_the_evenest_choice_of_the_front(values, count):
+    before, chosen = values.copy(), pareto.ladder(values, count)
+    assert np.array_equal(before, values, equal_nan=True)
+    assert set(chosen.tolist()) <= members(values)
+    cost = np.log(values[chosen, 1])
+    assert (np.diff(cost) > 0).all()
+    assert (np.diff(values[chosen, 0]) < 0).all()  # dearer is better
+    distinct = sorted({float(values[i, 1]) for i in members(values)})
+    assert len(chosen) == min(count, len(distinct))
+    if len(distinct) > count:
+        logs = np.log(distinct)
+        wanted = np.linspace(logs[0], logs[-1], count)
+        least = min(
+            ((np.array(steps) - wanted) ** 2).sum()
+            for steps in itertools.combinations(logs, count)
+            if (steps[0], steps[-1]) == (logs[0], logs[-1])
+        )
+        assert ((cost - wanted) ** 2).sum() == pytest.approx(least, abs=1e-12)
+
+
+def test_a_ladder_needs_costs_with_a_logarithm():
+    with pytest.raises(ValueError, match="positive"):
+        pareto.ladder(np.array([[1.0, 0.0], [0.5, 2.0]]), 2)
+    assert pareto.ladder(np.array([[1.0, 1.0], [0.5, 2.0]]), 1).tolist() == [1]

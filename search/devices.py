@@ -1,0 +1,132 @@
+"""The devices that a study can be asked about, what is known of each, and the target that a name means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from evaluator.devices import cards
+from evaluator.record import Deployment, environment
+from evaluator.target import DEFAULT_BACKEND, HOST, Target, target
+from space.cost import BYTES
+from space.registry import unknown
+
+if TYPE_CHECKING:
+    from search.store import Store, StudyRow
+
+PREDICTED = "latency_ms"
+"""The latency that is compared, and the one metric that is predicted: the 25th percentile."""
+
+
+class TargetError(ValueError):
+    """A device or precision that is not known; the message names those that are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device that a study can be asked about, and what is known of it."""
+
+    name: str
+    """As on a command line: `host`, or the name in measurements and of cards."""
+    device: str
+    """As measurements name it."""
+    title: str
+    measured: Mapping[Target, int] = field(default_factory=dict)
+    """Candidates with a measured latency, by what exactly they were measured on."""
+    tables: tuple[Target, ...] = ()
+    """What its latency tables are of, the newest first."""
+    card: bool = False
+
+    def __str__(self) -> str:
+        known = [f"{n} measured on {t.backend}/{t.deployment.precision}" for t, n in self.measured.items()]
+        known += [f"latency table of {t.backend}/{t.deployment.precision}" for t in self.tables] + ["card"] * self.card
+        return f"{self.name} ({', '.join(known) or 'nothing known yet'})"
+
+
+def devices(store: Store, study: str) -> dict[str, Device]:
+    """Every device that is known in a study, by its name on a command line, `host` first."""
+    row, here = store.study(study), environment().host
+    size = Deployment(**row.config.get("deployment", {})) if row else Deployment()
+    measured = _measured(store.deployed(study), size)
+    tables: dict[str, dict[Target, None]] = {}
+    for table in store.latency_tables():
+        deployment = replace(size, **{name: table[name] for name in ("precision", "batch", "threads")})
+        place = Target(device=table["device"], backend=table["backend"], deployment=deployment)
+        tables.setdefault(place.device, {})[place] = None
+    own = row.config.get("device") if row else None
+    names = dict.fromkeys([here, *([own] if own else []), *measured, *tables, *cards()])
+    found = {}
+    for device in names:
+        name = HOST if device in (here, HOST) else device
+        card = cards().get(name)
+        title = f"this machine, {here}" if name == HOST else card.title if card else device
+        real = here if name == HOST else device
+        found[name] = Device(name=name, device=real, title=title, measured=measured.get(real, {}),
+                             tables=tuple(tables.get(real, {})), card=card is not None)  # fmt: skip
+    return found
+
+
+def _measured(rows: pd.DataFrame, own: Deployment) -> dict[str, dict[Target, int]]:
+    """By device and target how many candidates have a measured latency. `own` is the study's deployment."""
+    rows = rows[rows["metric"].eq(PREDICTED) & rows["origin"].eq("measured") & rows["value"].notna()]
+    found: dict[str, dict[Target, int]] = {}
+    for key, group in rows.groupby(["device", "backend", "deployment"]):
+        device, backend, deployment = map(str, key)
+        spelt = group["detail"].iloc[-1].get("deployment")  # left out where rows were made small
+        size = own if deployment == own.id else Deployment(**spelt) if spelt else None
+        if size is not None:
+            place = Target(device=device, backend=backend, deployment=size)
+            found.setdefault(device, {})[place] = group["id"].nunique()
+    return found
+
+
+def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -> tuple[Device, Target]:
+    """The device and target that `text` names (`pi5`, `host/openvino`), or the study's own for None.
+
+    Where nothing was measured on it and no latency table is of it, what `text` leaves open (backend, precision,
+    threads) is that of what was measured most at the same size and batch, or of the newest table. Raises TargetError
+    for a device that nothing is known of.
+    """
+    own = Deployment(**row.config.get("deployment", {}))
+    backend = str(row.config.get("backend", DEFAULT_BACKEND))
+    if text is None:
+        here = next((d for d in known_devices.values() if d.device == row.config.get("device")), known_devices[HOST])
+        return here, Target(device=here.device, backend=backend, deployment=own)
+    name = text.partition("/")[0]
+    found_device = next((d for d in known_devices.values() if name in (d.name, d.device)), None)
+    if found_device is None:
+        near = unknown("device", name, list(known_devices)).partition(" Allowed:")[0]
+        raise TargetError(f"{near} Known here: {'; '.join(map(str, known_devices.values()))}. Another one comes with "
+                          "`python -m search.bundle` and `python -m search.ingest`")  # fmt: skip
+    card = cards().get(found_device.name)
+    try:
+        found = target(found_device.device + text[len(name) :], own, card.profile if card else None, backend=backend)
+    except ValueError as error:
+        raise TargetError(str(error)) from error
+    if found.deployment.precision not in BYTES:
+        raise TargetError(f"target '{text}': {unknown('precision', found.deployment.precision, list(BYTES))}")
+    return found_device, _filled(found_device, found, text.split("/")[1:])
+
+
+def _filled(device: Device, where: Target, named: Sequence[str]) -> Target:
+    """`where`, or what is known best of the device at its size and batch, with the backend and precision `named`."""
+    most = sorted(device.measured, key=lambda place: -device.measured[place])
+    if where in (*most, *device.tables):
+        return where
+    for place in (*most, *device.tables):
+        alike = replace(place.deployment, precision="", threads=0) == replace(where.deployment, precision="", threads=0)
+        if alike and (place.backend, place.deployment.precision)[: len(named)] == tuple(named):
+            return place
+    return where
+
+
+def advice(where: Target) -> str:
+    """How a latency on `where` could be known."""
+    if where.device == environment().host:
+        return (f"`python -m search.measure --backend {where.backend} --precision {where.deployment.precision}` "
+                "measures, `python -m evaluator.calibrate` makes a latency table")  # fmt: skip
+    return (f"`python -m search.bundle --front --device {where.device} -o bundle.zip` makes what measures there, "
+            "`python -m search.ingest` takes its results")  # fmt: skip
