@@ -185,8 +185,7 @@ class _Ingest:
             if isinstance(run, dict):
                 place += f" ({run.get('id')} on {run.get('backend')})"
                 body = {key: value for key, value in run.items() if key != "checksum"}
-            if body is None or not _matches(run["checksum"] if "checksum" in run else None,
-                                            [self._header["checksum"], body]):  # fmt: skip
+            if body is None or not _matches(run.get("checksum"), [self._header["checksum"], body]):
                 self.refuse(place, "it was changed after it was measured, or is of another file")
             elif run.get("role") not in ROLES:
                 self.refuse(place, f"its role is {run.get('role')!r}; this version stores {', '.join(ROLES)}")

@@ -334,9 +334,9 @@ class Entry(NamedTuple):
 def new_run(backend: str, model: Json, threads: int) -> Json:
     """A run without times yet."""
     deployment = dict(model["deployment"], threads=threads)
-    return {"backend": backend, "id": model["id"], "role": model["role"], "spec": model["spec"], "model_sha256": model["sha256"],
-            "deployment": deployment, "wall_ms": [], "cpu_ms": [], "summary": None, "check": None, "reason": None,
-            "before": None, "after": None, "measured_at": None}  # fmt: skip
+    return {"backend": backend, "id": model["id"], "role": model["role"], "spec": model["spec"],
+            "model_sha256": model["sha256"], "deployment": deployment, "wall_ms": [], "cpu_ms": [], "summary": None,
+            "check": None, "reason": None, "before": None, "after": None, "measured_at": None}  # fmt: skip
 
 
 def measure(backend: str, entries: Sequence[Entry], folder: Path, rounds: int, save: Callable[[], None]) -> None:
