@@ -71,8 +71,6 @@ def _elements(graph: Graph, node: Node) -> int:
 
 def _rates(card: Card, deployment: Deployment) -> tuple[float, float]:
     """Operations and bytes a millisecond. The threads of a CPU share its peak; one may have all of the memory's."""
-    if card.name == HOST and not card.figures:
-        raise ValueError("the card of 'host' has no rates yet; run `python -m evaluator.devices --measure-host`")
     if deployment.precision not in card.peak_gflops:
         known = ", ".join(card.peak_gflops) or "none"
         raise ValueError(

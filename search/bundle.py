@@ -13,6 +13,7 @@ import os
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -65,6 +66,7 @@ def run(
     top: int | None = None,
     front: Annotated[bool, Parameter(negative="")] = False,
     ids: Annotated[list[str] | None, Parameter(negative="")] = None,
+    device: str | None = None,
     precision: Annotated[list[Literal["fp32", "fp16"]] | None, Parameter(negative="")] = None,
     output: Annotated[Path, Parameter(alias="-o")] = Path("bundle.zip"),
 ) -> int:
@@ -82,8 +84,10 @@ def run(
         Pack the front of all objectives (what is done unless told otherwise).
     ids
         Pack these candidates: ids with commas between; may be repeated.
+    device
+        Card of the device (python -m evaluator.devices), or a .toml file: its profile says precision, threads and size.
     precision
-        Arithmetic to measure in, fp32 or fp16 (TensorRT); may be repeated; the study's by default.
+        Arithmetic to measure in, fp32 or fp16 (TensorRT); may be repeated; the device's or the study's by default.
     output
         The zip to write.
     """
@@ -98,15 +102,18 @@ def run(
     shown_database(db)
     with Store.open(db, create=False, read_only=True) as store:
         row = _study(store, name)
+        name_there, deployments = _deployments(row, device, precision)
         chosen = _chosen(store.frame(row.name), row, top, ids)
         found = [(identity, store.architecture(identity)) for identity in chosen]
-    precisions = list(dict.fromkeys(precision or [row.config["deployment"]["precision"]]))
     models = [model for identity, architecture in found if architecture is not None
-              for model in candidate(identity, architecture.to_dict(), row, precisions)]  # fmt: skip
-    size = write(output, row, models)
+              for model in candidate(identity, architecture.to_dict(), deployments)]  # fmt: skip
+    if not models:
+        raise UsageError(f"study '{row.name}' has no candidate with all of its objectives; choose some with --ids")
+    size = write(output, row, models, device=name_there)
+    option = "" if name_there else " --device NAME"
     print(
         f"{output}: {len(models)} models of '{row.name}', {size / 2**20:.1f} MiB\n"
-        f"on the device, in an empty folder: python -m zipfile -e {output.name} . && python measure.py --device NAME\n"
+        f"on the device, in an empty folder: python -m zipfile -e {output.name} . && python measure.py{option}\n"
         "then back here: python -m search.ingest results.json"
     )
     return 0
@@ -117,20 +124,41 @@ def identity_of(row: StudyRow) -> str:
     return measure.checksum({key: row.config[key] for key in IDENTITY if key in row.config})
 
 
-def candidate(identity: str, spec: Mapping[str, Any], row: StudyRow, precisions: Sequence[str]) -> list[Model]:
-    """A candidate at the study's deployment, once for each precision."""
+def _deployments(row: StudyRow, device: str | None,
+                 precisions: Sequence[str] | None) -> tuple[str | None, list[Deployment]]:  # fmt: skip
+    """The device's name, if one is given, and the deployments to measure there. Raises UsageError, CardError."""
+    from evaluator.devices import card
     from evaluator.record import Deployment
+    from evaluator.target import HOST, target
+
+    deployment = Deployment(**row.config["deployment"])
+    name = None
+    if device == HOST:
+        raise UsageError("--device host is this machine, and a bundle is for another one")
+    if device is not None:
+        found = card(device)
+        name = found.name
+        deployment = target(name, deployment, found.profile).deployment
+    wanted = list(dict.fromkeys(precisions or [deployment.precision]))
+    for precision in wanted:
+        if precision not in TOLERANCE:
+            raise UsageError(f"a bundle cannot measure in {precision}; give --precision {' or '.join(TOLERANCE)}")
+    return name, [replace(deployment, precision=precision) for precision in wanted]
+
+
+def candidate(identity: str, spec: Mapping[str, Any], deployments: Sequence[Deployment]) -> list[Model]:
+    """A candidate at deployments of one size, a model each."""
     from space.architecture import Architecture
     from space.lower import lower
 
-    size = Deployment(**row.config["deployment"])
+    size = deployments[0]
     graph = lower(Architecture.from_dict(dict(spec)), size.height, size.width, num_classes=size.num_classes)
-    return [Model(role="candidate", id=identity, spec=spec, graph=graph, deployment=replace(size, precision=precision))
-            for precision in precisions]  # fmt: skip
+    return [Model(role="candidate", id=identity, spec=spec, graph=graph, deployment=deployment)
+            for deployment in deployments]  # fmt: skip
 
 
-def write(path: Path, row: StudyRow, models: Sequence[Model]) -> int:
-    """Write a bundle of `models`, whole or not at all; returns its bytes.
+def write(path: Path, row: StudyRow, models: Sequence[Model], *, device: str | None = None) -> int:
+    """Write a bundle of `models`, whole or not at all; returns its bytes. `device` is what it is called there.
 
     Whatever the models are: the manifest keeps the `role` and `spec` of each, and `search.ingest` reads them by role.
     Raises OSError where the file cannot be written.
@@ -153,7 +181,8 @@ def write(path: Path, row: StudyRow, models: Sequence[Model]) -> int:
         "format": measure.FORMAT,
         "kind": measure.BUNDLE,
         "study": {"name": row.name, "identity": identity_of(row)},
-        "deployment": row.config["deployment"],
+        "device": device,
+        "threads": models[0].deployment.threads,
         "weights": {"seed": SEED},
         "models": entries,
     }
@@ -191,7 +220,8 @@ def _zip(path: Path, files: Mapping[str, bytes]) -> int:
     except OSError as error:
         raise UsageError(f"--output '{path}' cannot be written: {error.strerror or error}") from error
     finally:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
     return path.stat().st_size
 
 

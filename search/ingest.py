@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 PARTLY = 1
 """Exit code where a part was refused."""
-MEASURE_OTHERS = ("height", "width", "num_classes", "batch")
-"""What of a deployment the study says; threads and precision are the device's."""
-
 app = App(
     name="python -m search.ingest",
     help="Store what a bundle's measure.py measured on another device.",
@@ -238,9 +235,9 @@ class _Ingest:
         if run["id"] not in self._known:
             raise Refused(f"study '{self._row.name}' has no candidate '{run['id']}'")
         deployment = Deployment(**run["deployment"])
-        differs = [key for key in MEASURE_OTHERS if getattr(deployment, key) != self._row.config["deployment"][key]]
-        if differs:
-            raise Refused(f"it was measured at another {', '.join(differs)} than the study's deployment")
+        classes = self._row.config["deployment"]["num_classes"]
+        if deployment.num_classes != classes:
+            raise Refused(f"it was measured with {deployment.num_classes} classes, and the study has {classes}")
         detail = {
             "deployment": deployment.to_dict(),
             "bundle": self._header["bundle"],

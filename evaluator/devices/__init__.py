@@ -64,17 +64,20 @@ class Card:
 
 @cache
 def cards() -> dict[str, Card]:
-    """Every card by name, `host` first: without figures until it was measured."""
+    """Every card by name; that of `host` first, where it was measured."""
     shipped = (path for path in files("evaluator.devices").iterdir() if path.name.endswith(".toml"))
     found = [read(path.read_text(encoding="utf-8"), path.name.removesuffix(".toml"), path.name)
              for path in sorted(shipped, key=lambda path: path.name)]  # fmt: skip
-    return {card.name: card for card in (_host(), *found)}
+    here = measured()
+    return {card.name: card for card in ([_checked(here["card"], HOST)] if here else []) + found}
 
 
 def card(name: str) -> Card:
     """The card called `name`, or that of the file at the path `name`. Raises CardError."""
     if name in cards():
         return cards()[name]
+    if name == HOST:
+        raise CardError("the card of host is not measured yet; run `python -m evaluator.devices --measure-host`")
     if not name.endswith(".toml"):
         near = unknown("device card", name, list(cards())).rstrip(".")
         raise CardError(f"{near}; or give the path of a .toml file of your own")
@@ -82,13 +85,6 @@ def card(name: str) -> Card:
         return read(Path(name).read_text(encoding="utf-8"), Path(name).stem, name)
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(f"device card '{name}' cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _host() -> Card:
-    found = measured()
-    if found is None:
-        return Card(name=HOST, title="this machine; not measured yet: python -m evaluator.devices --measure-host")
-    return _checked(found["card"], HOST)
 
 
 def read(text: str, name: str, shown: str) -> Card:

@@ -81,7 +81,9 @@ def as_object(card: Card) -> dict[str, Any]:
 
 
 def _print_all(out: Console, chosen: list[Card]) -> None:
+    from evaluator.devices import cards
     from evaluator.roofline import known_error
+    from evaluator.target import HOST
     from space.cost import BYTES
 
     columns = ["Card", "Device", "Kind", *(f"{precision} GFLOP/s" for precision in BYTES), "GB/s", "Memory GiB",
@@ -95,6 +97,8 @@ def _print_all(out: Console, chosen: list[Card]) -> None:
                      f"{card.bandwidth_gb_s:,.1f}" if card.bandwidth_gb_s else "",
                      f"{card.memory_bytes / 2**30:.1f}" if card.memory_bytes else "", off)  # fmt: skip
     out.print(rows)
+    if HOST not in cards():
+        out.print(f"{HOST} is not measured yet: python -m evaluator.devices --measure-host", style="dim")
     out.print("Peak rates of all cores, dense; 1 MAC is 2 operations. Sources: python -m evaluator.devices NAME",
               style="dim")  # fmt: skip
 

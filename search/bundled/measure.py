@@ -246,9 +246,9 @@ class OpenCV:
 
 
 class TrtExec:
-    """TensorRT through its own tool; a process times `BLOCK` inferences, transfers included, so it counts as that."""
+    """TensorRT through its own tool trtexec; a process times `BLOCK` inferences, transfers included."""
 
-    name = "trtexec"
+    name = "tensorrt"
     install = "TensorRT's trtexec on the PATH"
     precisions = ("fp32", "fp16")
     _folder: tempfile.TemporaryDirectory[str] | None = None
@@ -432,11 +432,16 @@ def write_results(path: Path, header: Json, runs: Sequence[Json]) -> None:
         lines.append(json.dumps(dict(body, checksum=checksum([header["checksum"], body])), allow_nan=False))
     text = '{{"header": {},\n"runs": [\n{}\n]}}\n'.format(json.dumps(header), ",\n".join(lines))
     scratch = path.with_name(path.name + ".part")
-    with scratch.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(str(scratch), str(path))
+    try:
+        with scratch.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(str(scratch), str(path))
+    except OSError:
+        if scratch.exists():
+            scratch.unlink()
+        raise
 
 
 def earlier(path: Path, header: Json) -> list[Json]:
@@ -472,8 +477,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="measure.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", help="name of this device in the results; its model by default")
-    parser.add_argument("--threads", type=int, help="threads of a processor's runtime; the study's by default")
+    parser.add_argument("--device", help="name of this device; by default the bundle's, or its model")
+    parser.add_argument("--threads", type=int, help="threads of a processor's runtime; by default the bundle's")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds of each network (%(default)s)")
     parser.add_argument("--backend", action="append", choices=list(BACKENDS),
                         help="runtime to measure on; may be repeated; all that are found by default")  # fmt: skip
@@ -504,12 +509,12 @@ def run(given: Sequence[str] | None = None) -> int:
     manifest = read_manifest(folder)
     backends = _backends(options.backend)
     here = machine()
-    device = (options.device or "{} x{}".format(here["cpu"], here["cores"])).strip()
+    device = (options.device or manifest["device"] or "{} x{}".format(here["cpu"], here["cores"])).strip()
     if not device or len(device) > 200 or not device.isprintable() or "/" in device:
         raise Fault(f"--device is '{device}'; it must be one line of 1 to 200 characters without a slash")
     if options.threads and TrtExec.name in backends:
-        say("trtexec: --threads is for processors and changes nothing there")
-    threads = options.threads or manifest["deployment"]["threads"]
+        say("tensorrt: --threads is for processors and changes nothing there")
+    threads = options.threads or manifest["threads"]
     header: Json = {"format": FORMAT, "kind": RESULTS, "bundle": manifest["digest"], "study": manifest["study"],
                     "device": device, "machine": here,
                     "arguments": {"threads": threads, "rounds": options.rounds, "backends": backends}}  # fmt: skip

@@ -22,6 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator import timing
+from evaluator.devices import cards
+from evaluator.target import target
 from search import bundle, ingest
 from search.bundled import measure
 from search.store import Store
@@ -252,8 +254,8 @@ def test_of_a_file_cut_off_the_whole_runs_are_stored(results, database, tmp_path
     assert len(rows(database)) == 4 * whole
 
 
-def _other_size(data):
-    data["runs"][0]["deployment"]["height"] = 128
+def _other_classes(data):
+    data["runs"][0]["deployment"]["num_classes"] = 80
 
 
 def _unknown(data):
@@ -286,8 +288,9 @@ def _lacks(data):
 
 @pytest.mark.parametrize(
     ("change", "reason"),
-    [(_unknown, "study 'default' has no candidate '0123456789ab'"), (_other_size, "another height than the study's"),
-     (_calibration, "its role is 'calibration'"), (_unchecked, "not found to be right"),
+    [(_unknown, "study 'default' has no candidate '0123456789ab'"),
+     (_other_classes, "with 80 classes, and the study has 10"), (_calibration, "its role is 'calibration'"),
+     (_unchecked, "not found to be right"),
      (_wrong_outputs, "not found to be right"), (_other_statistics, "not those of its rounds"),
      (_negative, "not a positive number"), (_lacks, "not a run of format 1")],
 )  # fmt: skip
@@ -415,7 +418,7 @@ def test_the_script_refuses_bad_input_in_one_line(packages, device, tmp_path):
     assert "invalid choice" in fault("--backend", "onnx")
     assert "see --help" in fault("--fast")
     assert "without a slash" in fault("--device", "a/b")
-    assert "it needs TensorRT's trtexec" in fault("--backend", "trtexec") or shutil.which("trtexec")
+    assert "it needs TensorRT's trtexec" in fault("--backend", "tensorrt") or shutil.which("trtexec")
     assert "cannot be written" in fault("-o", str(board / "nowhere" / "results.json"))
     model.write_bytes(model.read_bytes() + b"x")
     assert f"{model.parent.name}/{model.name} was changed; unpack the bundle again" in fault()
@@ -452,15 +455,15 @@ def test_trtexec_is_driven_as_its_documentation_says(device, tmp_path, monkeypat
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     manifest = json.loads((device / "board" / "manifest.json").read_text())
-    entries = [measure.Entry("trtexec", model, measure.new_run("trtexec", model, 1)) for model in manifest["models"]]
-    measure.measure("trtexec", entries[:2], device / "board", 25, lambda: None)
+    entries = [measure.Entry("tensorrt", model, measure.new_run("tensorrt", model, 1)) for model in manifest["models"]]
+    measure.measure("tensorrt", entries[:2], device / "board", 25, lambda: None)
     for entry in entries[:2]:
         assert entry.run["reason"] is None
         assert entry.run["check"]["difference"] < 1e-6
         assert len(entry.run["wall_ms"]) == 30  # three processes of ten inferences
         assert entry.run["summary"]["p25"] == pytest.approx(1.7)
     tool.write_text("#!/bin/sh\necho '[E] no GPU'\nexit 1\n")
-    measure.measure("trtexec", entries[2:], device / "board", 25, lambda: None)
+    measure.measure("tensorrt", entries[2:], device / "board", 25, lambda: None)
     assert entries[2].run["reason"] == "trtexec failed: [E] no GPU"
 
 
@@ -478,6 +481,31 @@ def test_bad_input_to_bundle_is_one_line(device, capsys, arguments, message):
     output = capsys.readouterr()
     assert message in output.err
     assert (output.out, output.err.count("\n")) == ("", 1)
+
+
+def test_a_device_card_says_what_to_measure(packages, device, database, tmp_path, capsys):
+    path = tmp_path / "pi5.zip"
+    arguments = ["--db", str(device / "csp.db"), "--top", "1", "-o", str(path)]
+    assert bundle.main([*arguments, "--device", "pi5"]) == 0
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "pi")
+    done = measured(packages, tmp_path / "pi", "--rounds", "3", "--backend", "onnxruntime")
+    assert done.returncode == 0, done.stderr
+    assert ingest.main([str(tmp_path / "pi" / "results.json"), "--db", str(database)]) == 0
+    place = target("pi5", databases.DEPLOYMENT, cards()["pi5"].profile)
+    found = rows(database, place.device)
+    assert set(found["deployment"]) == {place.deployment.id}
+    assert set(found["backend"]) == {place.backend}
+    assert set(found["threads"]) == {4}
+    (tmp_path / "small.toml").write_text('title = "Small"\n[profile]\nheight = 96\nwidth = 64\nbatch = 2\n')
+    assert bundle.main([*arguments, "--device", str(tmp_path / "small.toml")]) == 0
+    with zipfile.ZipFile(path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert (manifest["device"], manifest["models"][0]["input"]) == ("small", [2, 3, 96, 64])
+    capsys.readouterr()
+    for name, message in (("pi6", "did you mean 'pi5'"), ("host", "is this machine")):
+        assert bundle.main([*arguments, "--device", name]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_precisions_share_a_file_and_differ_in_deployment(device, tmp_path):
