@@ -100,7 +100,7 @@ def run(
     from search.verify import _chosen, _study
 
     shown_database(db)
-    with Store.open(db, create=False, read_only=True) as store:
+    with Store.open(db, create=False) as store:  # brings an older schema up to date
         row = _study(store, name)
         name_there, deployments = _deployments(row, device, precision)
         chosen = _chosen(store.frame(row.name), row, top, ids)
