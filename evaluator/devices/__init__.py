@@ -1,4 +1,4 @@
-"""Device cards: what is published of a device, one TOML file each. Standard library only.
+"""Device cards: what is published of a device, one TOML file each. No torch.
 
 `cards()` are those that come with the product, `card` also reads a user's own file. A card's rates are peaks that no
 network reaches; `evaluator.roofline` says what it makes of them and how wrong that is known to be. The card of `host`
@@ -118,7 +118,7 @@ def _checked(data: dict[str, Any], name: str) -> Card:
         if key not in PROFILE:
             raise ValueError(f"[profile] {unknown('key', key, list(PROFILE))}")
         if not isinstance(value, PROFILE[key]) or isinstance(value, bool) or value in (0, ""):
-            raise ValueError(f"[profile] {key} is {value!r}; it must be a {PROFILE[key].__name__}, not 0 or empty")
+            raise ValueError(f"[profile] {key} is {value!r}; it must be of type {PROFILE[key].__name__}, not 0 or empty")
     made = Card(name=name, **{**data, "published_as": tuple(data.get("published_as", ()))})
     for key, figure in made.figures.items():
         if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 < figure < math.inf:

@@ -79,7 +79,7 @@ def test_a_profile_has_a_rate_on_its_card(name):
         ("cores = 4", "the key 'title' is missing"),
         ('kind = "tpu"\n' + GOOD, "no kind 'tpu'"),
         (GOOD + "[profile]\nthread = 4", "did you mean 'threads'"),
-        (GOOD + '[profile]\nthreads = "4"', "it must be a int"),
+        (GOOD + '[profile]\nthreads = "4"', "it must be of type int"),
         (GOOD + '[sources]\ncores = "a book"', "no figure 'cores'"),
         (GOOD + '[sources]\nbandwidth_gb_s = ""', "it must say where the figure is from"),
         ("title = ", "is not TOML"),
