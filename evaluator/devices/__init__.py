@@ -118,7 +118,8 @@ def _checked(data: dict[str, Any], name: str) -> Card:
         if key not in PROFILE:
             raise ValueError(f"[profile] {unknown('key', key, list(PROFILE))}")
         if not isinstance(value, PROFILE[key]) or isinstance(value, bool) or value in (0, ""):
-            raise ValueError(f"[profile] {key} is {value!r}; it must be of type {PROFILE[key].__name__}, not 0 or empty")
+            kind = PROFILE[key].__name__
+            raise ValueError(f"[profile] {key} is {value!r}; it must be of type {kind}, not 0 or empty")
     made = Card(name=name, **{**data, "published_as": tuple(data.get("published_as", ()))})
     for key, figure in made.figures.items():
         if isinstance(figure, bool) or not isinstance(figure, int | float) or not 0 < figure < math.inf:
