@@ -38,7 +38,8 @@ class Environment:
     """A stable anonymous name of the machine: processor model and core count, never a host name."""
     cpu: str
     cores: int
-    memory_bytes: int
+    memory_bytes: int | None
+    """None where the system does not tell."""
     system: str
     python: str
     versions: dict[str, str] = field(default_factory=dict)
