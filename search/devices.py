@@ -50,12 +50,7 @@ def devices(store: Store, study: str) -> dict[str, Device]:
     """Every device that is known in a study, by its name on a command line, `host` first."""
     row, here = store.study(study), environment().host
     size = Deployment(**row.config.get("deployment", {})) if row else Deployment()
-    measured = _measured(store.deployed(study), size)
-    tables: dict[str, dict[Target, None]] = {}
-    for table in store.latency_tables():
-        deployment = replace(size, **{name: table[name] for name in ("precision", "batch", "threads")})
-        place = Target(device=table["device"], backend=table["backend"], deployment=deployment)
-        tables.setdefault(place.device, {})[place] = None
+    measured, tables = _measured(store.deployed(study), size), calibrated(store, size)
     own = row.config.get("device") if row else None
     names = dict.fromkeys([here, *([own] if own else []), *measured, *tables, *cards()])
     found = {}
@@ -65,8 +60,18 @@ def devices(store: Store, study: str) -> dict[str, Device]:
         title = f"this machine, {here}" if name == HOST else card.title if card else device
         real = here if name == HOST else device
         found[name] = Device(name=name, device=real, title=title, measured=measured.get(real, {}),
-                             tables=tuple(tables.get(real, {})), card=card is not None)  # fmt: skip
+                             tables=tables.get(real, ()), card=card is not None)  # fmt: skip
     return found
+
+
+def calibrated(store: Store, size: Deployment) -> dict[str, tuple[Target, ...]]:
+    """By device, what its latency tables are of at the size of `size`, the newest first."""
+    found: dict[str, dict[Target, None]] = {}
+    for table in store.latency_tables():
+        deployment = replace(size, **{name: table[name] for name in ("precision", "batch", "threads")})
+        place = Target(device=table["device"], backend=table["backend"], deployment=deployment)
+        found.setdefault(place.device, {})[place] = None
+    return {device: tuple(places) for device, places in found.items()}
 
 
 def _measured(rows: pd.DataFrame, own: Deployment) -> dict[str, dict[Target, int]]:
@@ -108,15 +113,15 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
         raise TargetError(str(error)) from error
     if found.deployment.precision not in BYTES:
         raise TargetError(f"target '{text}': {unknown('precision', found.deployment.precision, list(BYTES))}")
-    return found_device, _filled(found_device, found, text.split("/")[1:])
+    most = sorted(found_device.measured, key=lambda place: -found_device.measured[place])
+    return found_device, filled((*most, *found_device.tables), found, text.split("/")[1:])
 
 
-def _filled(device: Device, where: Target, named: Sequence[str]) -> Target:
-    """`where`, or what is known best of the device at its size and batch, with the backend and precision `named`."""
-    most = sorted(device.measured, key=lambda place: -device.measured[place])
-    if where in (*most, *device.tables):
+def filled(places: Sequence[Target], where: Target, named: Sequence[str]) -> Target:
+    """`where`, or the first of `places` at its size and batch that has the backend and precision `named`."""
+    if where in places:
         return where
-    for place in (*most, *device.tables):
+    for place in places:
         alike = replace(place.deployment, precision="", threads=0) == replace(where.deployment, precision="", threads=0)
         if alike and (place.backend, place.deployment.precision)[: len(named)] == tuple(named):
             return place

@@ -42,10 +42,12 @@ class Predictor:
     """A way to predict `latency_ms`, with its known error."""
 
     method: str
+    """In words; `table` is the row of the latency table in the store, None where a card predicts."""
     predict: Callable[[Graph], float]
     """Milliseconds. Raises ValueError for a graph that it cannot predict."""
     error: Mapping[str, Any] = field(default_factory=dict)
     """`median` and `p90`, shares of the measured latency, and `n` networks, as far as they are known."""
+    table: int | None = None
     environment: str | None = None
     created_at: float | None = None
 
@@ -81,8 +83,11 @@ def known(store: Store, study: str, where: Target, *, ids: Sequence[str] | None 
 
 
 def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, Any]], Any] = LatencyTable.from_dict,
-                  estimate: Callable[..., float] = roofline_ms) -> list[Predictor]:  # fmt: skip
-    """What predicts latency on a target, the most trusted first: the newest latency table of it, then its card."""
+                  estimate: Callable[..., float] = roofline_ms, newest: bool = True) -> list[Predictor]:  # fmt: skip
+    """What predicts latency on a target, the most trusted first: its newest latency table, then its card.
+
+    Without `newest` all its latency tables.
+    """
     size, found = where.deployment, []
     for row in store.latency_tables(device=where.device, backend=where.backend):
         if (row["precision"], row["batch"], row["threads"]) == (size.precision, size.batch, size.threads):
@@ -92,9 +97,10 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
             except ValueError as error:  # damaged, or of a version that this one cannot read: then the card's turn
                 found.append(Predictor(method=method, predict=_refusing(error)))
                 break
-            found.append(Predictor(method=method, predict=table.predict, error=table.error,
+            found.append(Predictor(method=method, predict=table.predict, error=table.error, table=row["id"],
                                    environment=row["environment_id"], created_at=row["created_at"]))  # fmt: skip
-            break
+            if newest:
+                break
     name = HOST if where.device == environment().host else where.device
     card = cards().get(name)
     if card is not None:

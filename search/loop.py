@@ -210,7 +210,7 @@ class Search:
         try:
             architecture = self.study.space.build(genome)
             rows = paper(architecture, self.study.deployment)
-            ahead = predicted(self.study.predictors, architecture)
+            ahead = predicted(self.study, architecture)
         except ArchitectureError:
             self.summary.invalid += 1
             self._sampler.tell(attributes, None, [])
@@ -219,10 +219,9 @@ class Search:
             self.summary.duplicates += 1
             self._sampler.tell(attributes, None, [])
             return None
-        self.store.record(architecture, [*rows, *(row for _, row in ahead)])
-        self._known[architecture.id] = {
-            name: row.value for name, row in [*((row.metric, row) for row in rows), *ahead] if row.value is not None
-        }
+        self.store.record(architecture, [*rows, *ahead.values()])
+        named = {row.metric: row for row in rows} | ahead
+        self._known[architecture.id] = {name: row.value for name, row in named.items() if row.value is not None}
         broken = self._broken(architecture.id)
         state = "refused" if broken else "proposed"
         self._states[architecture.id] = state

@@ -2,129 +2,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from evaluator.devices import cards
-from evaluator.latency_table import LatencyTable
-from evaluator.record import Deployment, Environment, Measurement
-from evaluator.roofline import known_error, roofline_ms
-from evaluator.target import HOST, Target, target
+from evaluator.record import Deployment, Measurement
+from evaluator.target import Target, target
+from search.devices import advice, calibrated, filled
+from search.latencies import Predictor, predictors_of
+from search.seeds import derive
 from search.store import Store
 from search.study import Study, StudyError
 from space.architecture import Architecture
-from space.graph import Graph
 from space.lower import lower
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predictor:
-    """What predicts one metric on one target."""
+class Foresight:
+    """One metric on one target, and what predicts it."""
 
     metric: str
     """As the study writes it: `latency_ms@pi5`."""
     target: Target
-    method: Literal["table", "roofline"]
-    error: Mapping[str, float | str]
-    """What is known of its error; `median` is a share."""
-    function: Callable[[Graph], float]
-    table: int | None = None
-    """Row of the latency table in the store."""
-    environment: Environment | None = field(default=None, repr=False)
-    """Where the table was measured."""
-
-    def graph(self, architecture: Architecture) -> Graph:
-        """The architecture as it is deployed on the target."""
-        d = self.target.deployment
-        return lower(architecture, d.height, d.width, num_classes=d.num_classes)
+    predictor: Predictor
 
     def __call__(self, architecture: Architecture) -> float:
-        return self.function(self.graph(architecture))
+        """Raises ValueError for a network that cannot be predicted."""
+        size = self.target.deployment
+        return self.predictor.predict(lower(architecture, size.height, size.width, num_classes=size.num_classes))
 
-    def measurement(self, value: float) -> Measurement:
-        """A predicted value as the store keeps it."""
-        d = self.target.deployment
-        detail = {"deployment": d.to_dict(), "method": self.method, "error": dict(self.error), "table": self.table}
+    def measurement(self, architecture: Architecture) -> Measurement:
+        """What is predicted of an architecture, as the store keeps it."""
+        size, by = self.target.deployment, self.predictor
+        detail = {"deployment": size.to_dict(), "method": by.method, "table": by.table, "error": dict(by.error)}
         return Measurement(
-            metric=self.metric.partition("@")[0], value=value, unit="ms", origin="predicted", device=self.target.device,
-            backend=self.target.backend, deployment=d.id, batch=d.batch, precision=d.precision, threads=d.threads,
-            detail=detail, environment=self.environment,
+            metric=self.metric.partition("@")[0], value=self(architecture), unit="ms", origin="predicted",
+            device=self.target.device, backend=self.target.backend, deployment=size.id, batch=size.batch,
+            precision=size.precision, threads=size.threads, detail=detail,
         )  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
-        """What a study keeps of it: on another table's numbers it may not go on."""
-        return {"device": self.target.device, "backend": self.target.backend, "method": self.method,
-                "deployment": self.target.deployment.to_dict(), "table": self.table}  # fmt: skip
+        """What a study keeps of it: with another table's numbers it may not go on."""
+        return {"device": self.target.device, "backend": self.target.backend, "method": self.predictor.method,
+                "deployment": self.target.deployment.to_dict(), "table": self.predictor.table}  # fmt: skip
 
     def words(self) -> str:
         """One sentence on where its numbers come from."""
-        how = "its latency table" if self.method == "table" else "its card's roofline, a rough estimate"
-        error = self.error.get("median")
-        known = f"known error {error:.1%} (median)" if isinstance(error, float) else "of unknown error"
-        return f"{self.metric}: predicted for {self.target} by {how}, {known}"
-
-
-def find(store: Store, metric: str, deployment: Deployment, *, backend: str,
-         kept: Mapping[str, Any] | None = None) -> Predictor:  # fmt: skip
-    """The predictor of `metric`, such as `latency_ms@pi5/openvino`; `kept` insists on that of an earlier run.
-
-    Raises StudyError where there is neither a table nor a card.
-    """
-    text = metric.partition("@")[2]
-    name = text.partition("/")[0]
-    card = cards().get(name)
-    try:
-        wanted = target(text, deployment, card.profile if card else None, backend=backend)
-    except ValueError as error:
-        raise StudyError(f"'{metric}': {error}") from error
-    d = wanted.deployment
-    tables = store.latency_tables(device=wanted.device, backend=wanted.backend)
-    fitting = [
-        row for row in tables
-        if (row["precision"], row["batch"], row["threads"]) == (d.precision, d.batch, d.threads)
-        and (kept is None or kept["table"] == row["id"])
-    ]  # fmt: skip
-    if fitting:
-        row = fitting[0]
-        fitted = LatencyTable.from_dict(row["data"])
-        return Predictor(metric=metric, target=wanted, method="table", error=fitted.error, function=fitted.predict,
-                         table=row["id"],
-                         environment=Environment(**row["environment"]) if row["environment"] else None)  # fmt: skip
-    if card is not None and (kept is None or kept["method"] == "roofline"):
-        return Predictor(metric=metric, target=wanted, method="roofline", error=known_error(card),
-                         function=lambda graph: roofline_ms(graph, card, d))  # fmt: skip
-    raise StudyError(_missing(store, metric, wanted))
-
-
-def _missing(store: Store, metric: str, wanted: Target) -> str:
-    known = [f"{row['device']}/{row['backend']}/{row['precision']}" for row in store.latency_tables()]
-    calibrate = (
-        f"calibrate it: python -m evaluator.calibrate --backend {wanted.backend}"
-        if metric.partition("@")[2].partition("/")[0] == HOST
-        else "calibrate it through `python -m search.bundle --calibrate`"
-    )
-    return (
-        f"'{metric}': there is no latency table of {wanted} at {wanted.deployment}; {calibrate}. Calibrated: "
-        f"{', '.join(dict.fromkeys(known)) or 'nothing yet'}; cards: {', '.join(cards()) or 'none'}"
-    )
+        error = self.predictor.error.get("median")
+        known = f"its known error is {error:.1%} (median)" if isinstance(error, float) else "its error is not known"
+        return f"{self.metric}: predicted for {self.target} by the {self.predictor.method}; {known}"
 
 
 def with_predictors(study: Study, store: Store, kept: Mapping[str, Any] | None = None) -> Study:
     """The study with a predictor for each of its metrics on a device.
 
-    `kept` is what an earlier run of it stored (`Predictor.identity` by metric): its tables are used again, so that a
-    search goes on with the numbers that it began with. Raises StudyError where a device is unknown.
+    `kept` is what an earlier run of it stored (`Foresight.identity` by metric): its tables are used again, so that a
+    search goes on with the numbers that it began with. Raises StudyError where nothing predicts a metric.
     """
-    return replace(
-        study,
-        predictors={
-            metric: find(store, metric, study.deployment, backend=study.backend, kept=(kept or {}).get(metric))
-            for metric in study.targeted
-        },
-    )
+    found = {metric: _find(study, store, metric, (kept or {}).get(metric)) for metric in study.targeted}
+    probe = study.space.build(study.space.sample(np.random.default_rng(derive(study.seed, "probe"))))
+    for one in found.values():
+        try:
+            one(probe)
+        except ValueError as error:
+            raise StudyError(f"'{one.metric}': the {one.predictor.method} cannot predict it: {error}") from error
+    return replace(study, predictors=found)
 
 
-def predicted(predictors: Mapping[str, Predictor], architecture: Architecture) -> list[tuple[str, Measurement]]:
-    """Each targeted metric's name with its measurement."""
-    return [(name, found.measurement(found(architecture))) for name, found in predictors.items()]
+def _find(study: Study, store: Store, metric: str, kept: Mapping[str, Any] | None) -> Foresight:
+    if kept is not None:
+        place = Target(device=kept["device"], backend=kept["backend"], deployment=Deployment(**kept["deployment"]))
+    else:
+        place = _target(study, store, metric)
+    for found in predictors_of(store, place, newest=kept is None):
+        if kept is None or found.table == kept["table"]:
+            return Foresight(metric=metric, target=place, predictor=found)
+    known = [f"{name} ({', '.join(map(str, places))})" for name, places in calibrated(store, study.deployment).items()]
+    raise StudyError(f"'{metric}': there is no latency table and no card of {place}; {advice(place)}. "
+                     f"Calibrated: {', '.join(known) or 'nothing yet'}; cards: {', '.join(cards())}")  # fmt: skip
+
+
+def _target(study: Study, store: Store, metric: str) -> Target:
+    text = metric.partition("@")[2]
+    name = text.partition("/")[0]
+    card = cards().get(name)
+    try:
+        place = target(text, study.deployment, card.profile if card else None, backend=study.backend)
+    except ValueError as error:
+        raise StudyError(f"'{metric}': {error}") from error
+    return filled(calibrated(store, study.deployment).get(place.device, ()), place, text.split("/")[1:])
+
+
+def predicted(study: Study, architecture: Architecture) -> dict[str, Measurement]:
+    """Each of the study's metrics on devices with what is predicted of an architecture."""
+    return {name: found.measurement(architecture) for name, found in study.predictors.items()}

@@ -28,7 +28,7 @@ from space.registry import unknown
 from space.source import start_of
 
 if TYPE_CHECKING:
-    from search.predictors import Predictor
+    from search.predictors import Foresight
 
 SAMPLERS = ("screen", "nsga2", "nsga3", "tpe", "random", "grid")
 DETECTION = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large")
@@ -135,7 +135,7 @@ class Study:
     """Networks of the zoo, or architecture files, whose nearest genomes are proposed first."""
     backend: str = DEFAULT_BACKEND
     """The runtime that candidates are timed on."""
-    predictors: Mapping[str, Predictor] = field(default_factory=dict, compare=False, repr=False)
+    predictors: Mapping[str, Foresight] = field(default_factory=dict, compare=False, repr=False)
     """For each metric on a device, such as `latency_ms@pi5`, what predicts it: `search.predictors.with_predictors`."""
     verify: dict[str, int] = field(default_factory=dict)
     """`image_visits` and `seeds` of `python -m search.verify`, where they are not its own."""

@@ -17,7 +17,7 @@ from space.cost import cost
 from space.lower import lower
 from tests.databases import DEPLOYMENT, MACHINE, build
 
-PI = Target(device="pi5", backend="onnxruntime", deployment=DEPLOYMENT)
+PI = Target(device="board5", backend="onnxruntime", deployment=DEPLOYMENT)
 
 
 def macs_ms(graph) -> float:
@@ -28,7 +28,7 @@ BY_MACS = Predictor(method="1e7 MACs a millisecond", predict=macs_ms, error={"me
 
 
 def timed(value: float | None, **changes) -> Measurement:
-    facts = {"unit": "ms", "device": "pi5", "backend": "onnxruntime", "deployment": DEPLOYMENT.id, "batch": 1,
+    facts = {"unit": "ms", "device": "board5", "backend": "onnxruntime", "deployment": DEPLOYMENT.id, "batch": 1,
              "precision": "fp32", "threads": 1, "n": 100, "environment": MACHINE, **changes}  # fmt: skip
     return Measurement(metric="latency_ms", value=value, **facts)
 
@@ -64,7 +64,7 @@ def test_measured_comes_before_predicted_and_each_says_where_it_is_from(store):
     )  # fmt: skip
     other = found[(found["metric"] == "latency_median_ms") & (found["id"] == second.id)].iloc[0]
     assert np.isnan(other["value"])  # no table predicts a median
-    assert other["reason"] == "not measured on pi5/onnxruntime/fp32"
+    assert other["reason"] == "not measured on board5/onnxruntime/fp32"
 
 
 def test_the_next_predictor_has_its_turn_where_one_refuses_and_the_reasons_add_up(store):
@@ -80,7 +80,7 @@ def test_the_next_predictor_has_its_turn_where_one_refuses_and_the_reasons_add_u
     assert np.isnan(row["value"])
     assert row["reason"] == "it does not fit in memory; a card: the rate of fp32 is not known"
     row = latency(known(store, "default", PI, predictors=[]), networks(store)[1])
-    assert row["reason"] == "not measured on pi5/onnxruntime/fp32; there is no latency table and no card of it"
+    assert row["reason"] == "not measured on board5/onnxruntime/fp32; there is no latency table and no card of it"
 
 
 def test_costs_are_counted_at_the_targets_own_size_and_precision(store):
@@ -96,7 +96,7 @@ def test_costs_are_counted_at_the_targets_own_size_and_precision(store):
 
 
 def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store, monkeypatch):
-    place = {"device": "pi5", "backend": "onnxruntime", "precision": "fp32", "batch": 1, "threads": 1}
+    place = {"device": "board5", "backend": "onnxruntime", "precision": "fp32", "batch": 1, "threads": 1}
 
     class Table:
         def __init__(self, data):
@@ -112,7 +112,7 @@ def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store,
     assert found.method.startswith("latency table of 20")
     assert found.environment == environment().id
 
-    monkeypatch.setattr(latencies, "cards", lambda: {"pi5": latencies.cards})
+    monkeypatch.setattr(latencies, "cards", lambda: {"board5": latencies.cards})
     monkeypatch.setattr(latencies, "known_error", lambda card: {"median": 0.6, "n": 3})
 
     def damaged(_):
@@ -120,23 +120,23 @@ def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store,
 
     found = predictors_of(store, PI, load=damaged, estimate=lambda graph, card, size: 5.0)
     row = latency(known(store, "default", PI, predictors=found), networks(store)[0])
-    assert (row["value"], row["method"], row["error"]) == (5.0, "roofline of the card 'pi5'", 0.6)
+    assert (row["value"], row["method"], row["error"]) == (5.0, "roofline of the card 'board5'", 0.6)
     assert "damaged" in row["reason"]
 
 
 def test_every_known_device_has_a_name_and_what_is_known_of_it(store):
     store.record(networks(store)[0], [timed(41.0)])
-    store.add_latency_table(device="pi5", backend="ncnn", precision="int8", batch=1, threads=4, data={},
+    store.add_latency_table(device="board5", backend="ncnn", precision="int8", batch=1, threads=4, data={},
                             environment=None)  # fmt: skip
     found = devices(store, "default")
     assert next(iter(found)) == "host"
     assert found["host"].device == environment().host
     assert found[MACHINE.host].measured == {replace(PI, device=MACHINE.host): 11}
-    assert found["pi5"].measured == {PI: 1}
-    (table,) = found["pi5"].tables
-    assert (str(table), table.deployment.threads) == ("pi5/ncnn/int8", 4)
-    assert find("pi5/ncnn", store.study("default"), found)[1] == table  # nothing was measured on ncnn
-    assert "1 measured on onnxruntime/fp32, latency table of ncnn/int8" in str(found["pi5"])
+    assert found["board5"].measured == {PI: 1}
+    (table,) = found["board5"].tables
+    assert (str(table), table.deployment.threads) == ("board5/ncnn/int8", 4)
+    assert find("board5/ncnn", store.study("default"), found)[1] == table  # nothing was measured on ncnn
+    assert "1 measured on onnxruntime/fp32, latency table of ncnn/int8" in str(found["board5"])
 
 
 def test_a_target_is_found_by_name_and_defaults_to_where_the_study_was_timed(store):
@@ -144,11 +144,11 @@ def test_a_target_is_found_by_name_and_defaults_to_where_the_study_was_timed(sto
     row, there = store.study("default"), devices(store, "default")
     assert find(None, row, there)[1] == Target(device=MACHINE.host, backend="onnxruntime", deployment=DEPLOYMENT)
     assert find("host", row, there)[1].device == environment().host
-    assert find("pi5/ncnn/int8", row, there)[1] == Target(
-        device="pi5", backend="ncnn", deployment=Deployment(precision="int8")
+    assert find("board5/ncnn/int8", row, there)[1] == Target(
+        device="board5", backend="ncnn", deployment=Deployment(precision="int8")
     )
-    for text, message in (("pi6", "did you mean 'pi5'"), ("pi5/ncnn/int4", "did you mean 'int8'"),
-                          ("pi5/a/b/c", "not of the form")):  # fmt: skip
+    for text, message in (("board6", "did you mean 'board5'"), ("board5/ncnn/int4", "did you mean 'int8'"),
+                          ("board5/a/b/c", "not of the form")):  # fmt: skip
         with pytest.raises(TargetError, match=message):
             find(text, row, there)
 
@@ -169,8 +169,8 @@ def test_what_a_target_leaves_open_is_what_was_measured_there(store):
         where = find(text, row, there)[1]
         return where.backend, where.deployment.precision, where.deployment.threads, where.deployment.height
 
-    assert found("pi5") == found("pi5/ncnn") == found("pi5/ncnn/fp32") == ("ncnn", "fp32", 4, 256)
-    assert found("pi5/ncnn/int8") == ("ncnn", "int8", 2, 256)
-    assert found("pi5/openvino") == ("openvino", "fp32", 1, 256)  # nothing was measured on it: the study's own
-    where = find("pi5", row, there)[1]
+    assert found("board5") == found("board5/ncnn") == found("board5/ncnn/fp32") == ("ncnn", "fp32", 4, 256)
+    assert found("board5/ncnn/int8") == ("ncnn", "int8", 2, 256)
+    assert found("board5/openvino") == ("openvino", "fp32", 1, 256)  # nothing was measured on it: the study's own
+    where = find("board5", row, there)[1]
     assert latency(known(store, "default", where, predictors=[]), second)["value"] == 5.0
