@@ -5,8 +5,10 @@ Whoever has the weights needs these numbers as well, so they travel with every f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from evaluator.data.task import OwnData
@@ -19,6 +21,9 @@ OUTPUTS = {
     "nms": "decoded and suppressed inside: boxes [B, K, 4], scores [B, K], classes [B, K], best first; score 0 pads",
 }
 """What a model may give. Boxes are left, top, right, bottom in pixels of the model's input, cut at its edges."""
+
+ABOUT = "csp-explorer"
+"""Key of a safetensors file's metadata under which our files say what they are of: JSON."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +64,15 @@ def interface_of(task: Task, recipe: Recipe) -> Interface:
         pixel_std=task.pixel_std, anchors=tuple(tuple((w, h) for w, h in level) for level in anchors),
         candidates=recipe.candidates, detections=recipe.detections, nms_iou=recipe.nms_iou,
     )  # fmt: skip
+
+
+def about(path: Path | str) -> dict[str, Any] | None:
+    """What a file of weights says of itself; None for a foreign one."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            found = (file.metadata() or {}).get(ABOUT)
+        return dict(json.loads(found)) if found else None
+    except (SafetensorError, OSError, ValueError, TypeError):
+        return None

@@ -14,16 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from evaluator.record import Evaluation, Job
+from evaluator.interface import ABOUT
 from space.graph import Graph
 from space.module import Network
-
-ABOUT = "csp-explorer"
-"""Key of the metadata under which our files say what they are of: JSON."""
 
 
 class WeightsError(ValueError):
@@ -45,16 +42,6 @@ def write(path: Path | str, weights: Mapping[str, Tensor], about: Mapping[str, A
             scratch.replace(target)
         finally:
             scratch.unlink(missing_ok=True)
-
-
-def about(path: Path | str) -> dict[str, Any] | None:
-    """What a file of weights says of itself; None for a foreign one. Raises WeightsError."""
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            found = (file.metadata() or {}).get(ABOUT)
-        return json.loads(found) if found else None
-    except (SafetensorError, OSError, ValueError):
-        return None
 
 
 def read(path: Path | str, graph: Graph) -> dict[str, Tensor]:
@@ -101,10 +88,3 @@ def _fitting(found: Mapping[str, Tensor], graph: Graph, path: Path) -> dict[str,
         raise WeightsError(f"weights '{path}' are of another network: they {'; they '.join(said)}")
     counters = {name: torch.zeros((), dtype=torch.int64) for name in wanted if name not in found}
     return {**found, **counters}
-
-
-def retrain(job: Job, path: str, said: Mapping[str, Any]) -> Evaluation:
-    """Train the job once more, as `evaluate` does, and leave the weights that it measures in `path`."""
-    from evaluator.evaluate import evaluate
-
-    return evaluate(job, lambda network: write(path, network.state_dict(), said))
