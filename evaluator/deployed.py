@@ -30,6 +30,10 @@ class Deployed(nn.Module):
     def __init__(self, network: Network, interface: Interface, outputs: str, *, normalise: bool = True) -> None:
         super().__init__()
         self.network, self.interface, self.outputs, self.normalise = network, interface, outputs, normalise
+        self.cells_N2: Tensor
+        self.strides_N1: Tensor
+        self.sizes_N2: Tensor
+        self.edges_4: Tensor
         _, self.height, self.width = network.graph.nodes[0].shape
         if outputs != "raw":
             found = grid_of(network.graph, interface)
@@ -45,7 +49,7 @@ class Deployed(nn.Module):
             return tuple(maps)
         raw_BNX = detection.flatten(maps, len(self.interface.classes))
         grid = detection.Grid(cells_N2=self.cells_N2, strides_N1=self.strides_N1, sizes_N2=self.sizes_N2)
-        boxes_BN4 = detection.decode(raw_BNX, grid).clamp(min=0).minimum(self.edges_4)  # type: ignore[arg-type]
+        boxes_BN4 = detection.decode(raw_BNX, grid).clamp(min=0).minimum(self.edges_4)
         scores_BNC = detection.score(raw_BNX)
         if self.outputs == "decoded":
             return boxes_BN4, scores_BNC

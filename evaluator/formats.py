@@ -167,9 +167,11 @@ def _torchscript(work: _Work) -> Written:
     file, module = "model.torchscript", work.deployed(work.plan.outputs)
     path = str(work.folder / file)
     with warnings.catch_warnings():  # shapes are constants in it, and shall be
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        torch.jit.freeze(torch.jit.trace(module, work.image, check_trace=False)).save(path)
-    difference = work.compare(file, torch.jit.load(path)(work.image), module(work.image))
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(module, work.image, check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.freeze(traced).save(path)
+    loaded = torch.jit.load(path)  # type: ignore[no-untyped-call]
+    difference = work.compare(file, loaded(work.image), module(work.image))
     return Written(format="torchscript", files=(file,), runtime=_version("torch"), difference=difference)
 
 
@@ -202,7 +204,7 @@ def _safetensors(work: _Work) -> Written:
     network.load_state_dict(read(work.folder / file, work.graph))
     difference = work.compare(file, network(work.normal), work.network(work.normal))
     return Written(format="safetensors", files=(file, "weights.json"), runtime=_version("safetensors"),
-                   difference=difference, note="for `search.export --weights` and any reader of safetensors")  # fmt: skip
+                   difference=difference, note="for `search.export --weights`, or any reader")  # fmt: skip
 
 
 def _darknet(work: _Work) -> Written:

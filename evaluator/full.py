@@ -161,7 +161,7 @@ class _Training:
             wanted = y_BG5.to(self.place)
             return x_BHWC, lambda outputs: self.judge.loss(outputs, wanted)
         x_BHWC, y_B = augment(self.images, self.targets, rows_B.to(self.home), self.recipe, generator)
-        x_BHWC, _ = mirror(x_BHWC, None, self.full.flip, generator)
+        x_BHWC, _ = mirror(x_BHWC, torch.zeros(len(x_BHWC), 0, 5, device=self.home), self.full.flip, generator)
         wanted = y_B.to(self.place)
         chance, weight = torch.rand(2, generator=generator).tolist()
         if not mixes or chance >= self.full.mixup:
@@ -239,15 +239,12 @@ def mosaic(images_NHWC: Tensor, targets: Tensor, rows_B: Tensor, recipe: Any,
     return recolour(images_BHWC, recipe, generator), y_BG5.gather(1, order[..., None].expand(-1, -1, 5))
 
 
-def mirror(images_BHWC: Tensor, y_BG5: Tensor | None, share: float,
-           generator: torch.Generator) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+def mirror(images_BHWC: Tensor, y_BG5: Tensor, share: float,
+           generator: torch.Generator) -> tuple[Tensor, Tensor]:  # fmt: skip
     """A `share` of the images mirrored left to right, with their boxes."""
     chosen_B = (torch.rand(len(images_BHWC), generator=generator) < share).to(images_BHWC.device)
     images_BHWC = torch.where(chosen_B[:, None, None, None], images_BHWC.flip(2), images_BHWC)
-    if y_BG5 is None:
-        return images_BHWC, None
     label, left, top, right, bottom = y_BG5.unbind(-1)
     size = images_BHWC.shape[2]
     mirrored = torch.stack([label, size - right, top, size - left, bottom], -1)
     return images_BHWC, torch.where(chosen_B[:, None, None], mirrored, y_BG5)
-

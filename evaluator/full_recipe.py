@@ -54,4 +54,5 @@ class FullRecipe:
 
 def full_recipe(task: Task, *, epochs: int, batch: int | None) -> FullRecipe:
     """The recipe for a task: the user's own pictures are mirrored too."""
-    return FullRecipe(epochs=epochs, batch=batch or recipe_for(task).batch, flip=0.5 if isinstance(task, OwnData) else 0.0)  # fmt: skip
+    flip = 0.5 if isinstance(task, OwnData) else 0.0
+    return FullRecipe(epochs=epochs, batch=batch or recipe_for(task).batch, flip=flip)

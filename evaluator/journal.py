@@ -24,7 +24,7 @@ class Journal:
         except ImportError:
             self._events, self.note = None, INSTALL
         else:
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)  # type: ignore[no-untyped-call]
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
 
     def write(self, history: Sequence[Point]) -> None:
         """All epochs so far."""
@@ -41,11 +41,11 @@ class Journal:
         for point in history[self._written :]:
             for name, value in point.items():
                 if name != "epoch":
-                    self._events.add_scalar(name, value, int(point["epoch"]))  # type: ignore[no-untyped-call]
-        self._events.flush()  # type: ignore[no-untyped-call]
+                    self._events.add_scalar(name, value, int(point["epoch"]))
+        self._events.flush()
         self._written = len(history)
 
     def close(self) -> None:
         """Release the event file."""
         if self._events is not None:
-            self._events.close()  # type: ignore[no-untyped-call]
+            self._events.close()

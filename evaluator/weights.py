@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,22 +50,21 @@ def read(path: Path | str, graph: Graph) -> dict[str, Tensor]:
     A file that would run code is refused, not run.
     """
     path = Path(path)
+    found: Any
     try:
-        with path.open("rb") as file:
-            head = file.read(8)
-        found: Any
-        if len(head) == 8 and path.suffix == ".safetensors":
-            found = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb"):
+            archive = zipfile.is_zipfile(path)
+        if path.suffix != ".safetensors" and not archive:
+            raise WeightsError(f"weights '{path}' are neither safetensors nor a torch file (1.6 or newer): refused")
+        found = torch.load(path, map_location="cpu", weights_only=True) if archive else load_file(path)
     except OSError as error:
         raise WeightsError(f"weights '{path}' cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         raise WeightsError(f"weights '{path}' hold more than tensors, which could run code, or are damaged: refused; "
                            "save the state_dict alone, or as safetensors") from error  # fmt: skip
-    except (SafetensorError, RuntimeError, EOFError, ValueError, KeyError, struct.error) as error:
-        raise WeightsError(f"weights '{path}' are no safetensors or torch file, or damaged: "
-                           f"{str(error).splitlines()[0] if str(error) else type(error).__name__}") from error  # fmt: skip
+    except (SafetensorError, RuntimeError, LookupError, AttributeError, EOFError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"weights '{path}' are damaged: {reason}") from error
     for key in ("state_dict", "model"):
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]

@@ -28,8 +28,8 @@ def sections(facts: Mapping[str, Any]) -> list[tuple[str, list[str | Table]]]:
         rows = [[", ".join(f["files"]), f["format"], f["runtime"], f"{f['difference']:.1e}", f["note"]]
                 for f in facts["files"]]  # fmt: skip
         made.append(("Files", [(["file", "format", "loaded by", "largest difference", "note"], rows),
-                               "Differences are those of the outputs on a random picture, relative to the largest "
-                               f"output of our module; {facts['tolerance']:g} are allowed.", *facts["use"]]))  # fmt: skip
+                               "Differences are of the outputs for a random picture, relative to the largest of our "
+                               f"module; {facts['tolerance']:g} are allowed.", *facts["use"]]))  # fmt: skip
     made += [
         ("Cost", [f"Counted on the graph at {facts['size']}, {facts['num_classes']} classes.",
                   (["metric", "value", "meaning"], facts["costs"])]),

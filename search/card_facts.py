@@ -67,7 +67,7 @@ def limits(store: Store | None, found: Found, weights: Weights | None, plan: Pla
         size = plan.interface.size
         if weights.path is not None and (plan.height, plan.width) != (size, size):
             said.append(f"They were trained on pictures of {size}x{size} and this is {plan.height}x{plan.width}: no "
-                        "score is known at that size, and objects of another size in pixels may be missed.")  # fmt: skip
+                        "score is known at that size; objects of another size in pixels may be missed.")  # fmt: skip
     if store is not None and found.row is not None:
         score = found.row.config["objectives"][0]["metric"]
         frame = store.frame(found.row.name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -92,8 +93,10 @@ def run(
         with stopping(stop):
             store = _open(db, network, formats, name)
             try:
-                return _Export(network, formats, output, weights, outputs, pixels, size, batch, seed, force, db, name,
-                               store, stop).run()  # fmt: skip
+                return _Export(
+                    network=network, formats=formats, output=output, wish=weights, outputs=outputs, pixels=pixels,
+                    size=size, batch=batch, seed=seed, force=force, db=db, name=name, store=store, stop=stop,
+                ).run()  # fmt: skip
             finally:
                 if store is not None:
                     store.close()
@@ -142,19 +145,32 @@ def _open(db: str, network: str | None, formats: tuple[str, ...], name: str | No
         return Store.open(db, create=False)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Export:
     """One export, from what was typed to the folder."""
 
-    def __init__(self, network: str | None, formats: tuple[str, ...], output: Path, weights: str | None,
-                 outputs: str | None, pixels: str | None, size: str | None, batch: int, seed: int | None, force: bool,
-                 db: str, name: str | None, store: Store | None, stop: threading.Event) -> None:  # fmt: skip
+    network: str | None
+    formats: tuple[str, ...]
+    output: Path
+    wish: str | None
+    """The weights that are asked for."""
+    outputs: str | None
+    pixels: str | None
+    size: str | None
+    batch: int
+    seed: int | None
+    force: bool
+    db: str
+    name: str | None
+    store: Store | None
+    stop: threading.Event
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The formats that a worker writes."""
         from evaluator.export import FORMATS
 
-        self.network, self.formats, self.output, self.wish, self.outputs = network, formats, output, weights, outputs
-        self.pixels, self.size, self.batch, self.seed, self.force = pixels or "raw", size, batch, seed, force
-        self.db, self.name, self.store, self.stop = db, name, store, stop
-        self.models = tuple(f for f in FORMATS if f in formats)
-        self.normalise = self.pixels == "raw"
+        return tuple(name for name in FORMATS if name in self.formats)
 
     def run(self) -> int:
         from search.find import find
@@ -167,7 +183,7 @@ class _Export:
             written = self._write(plan) if plan and self.models else []
             facts = self._facts(found, weights, plan, written)
             if "optuna" in self.formats:
-                self._optuna(scratch, facts)
+                self._optuna(found, scratch, facts)
             self._texts(scratch, plan, facts)
             if self.stop.is_set():
                 raise KeyboardInterrupt
@@ -186,8 +202,9 @@ class _Export:
         if wish not in KINDS:
             interface, about = of_file(Path(wish), found.architecture)
             scores = [(k, v) for k, v in (about or {}).get("scores", {}).items() if k in ("ap", "accuracy")]
-            return Weights(kind=(about or {}).get("weights", "file"), path=Path(wish), about=about,
-                           interface=interface or self._interface(found), score=scores[0] if scores else None)  # fmt: skip
+            kind, score = (about or {}).get("weights", "file"), scores[0] if scores else None
+            return Weights(kind=kind, path=Path(wish), about=about, score=score,
+                           interface=interface or self._interface(found))  # fmt: skip
         if found.row is None or self.store is None:
             if wish != "random":
                 raise UsageError(f"'{self.network}' is no candidate of a study, so it has no '{wish}' weights; give "
@@ -221,14 +238,16 @@ class _Export:
         detects = interface.head_kind == "detector" and bool(interface.anchors)
         outputs = self.outputs or ("nms" if detects else "raw")
         if outputs != "raw" and not detects:
-            why = "a classifier has no boxes" if interface.head_kind != "detector" else "it has no anchors without a task"
+            why = (
+                "a classifier has no boxes" if interface.head_kind != "detector" else "it has no anchors without a task"
+            )
             raise UsageError(f"--outputs {outputs}: {why}; use --outputs raw")
         about = {"id": found.architecture.id, **((weights.about or {}) if weights else {}),
                  "architecture": found.architecture.canonical().to_dict(), "interface": interface.to_dict(),
                  "weights": weights.kind if weights else "none"}  # fmt: skip
         plan = Plan(
             architecture=found.architecture, interface=interface, formats=self.models, folder=str(scratch),
-            height=height, width=width, batch=self.batch, outputs=outputs, normalise=self.normalise,
+            height=height, width=width, batch=self.batch, outputs=outputs, normalise=self.pixels != "normalised",
             num_anchors=len(interface.anchors[0]) if interface.anchors else found.num_anchors,
             weights=str(weights.path) if weights and weights.path else None, seed=weights.seed if weights else 0,
             about=about,
@@ -265,12 +284,12 @@ class _Export:
             raise UsageError(text.rpartition(" at ")[0] or text) from error
         return found
 
-    def _optuna(self, scratch: Path, facts: dict[str, Any]) -> None:
+    def _optuna(self, found: Found | None, scratch: Path, facts: dict[str, Any]) -> None:
         from search.find import study_of
         from search.samplers.ecosystem import write_study
 
         assert self.store is not None
-        row = study_of(self.store, self.name)
+        row = (found.row if found else None) or study_of(self.store, self.name)
         number = write_study(self.store, row, scratch / "optuna.log")
         facts["files"].append({"format": "optuna", "files": ["optuna.log"], "runtime": "optuna", "difference": 0.0,
                                "check": f"{number} trials of study '{row.name}', read back",
@@ -305,8 +324,7 @@ class _Export:
 
         options = [(f"--{name}", value) for name, value in (
             ("weights", self.wish), ("outputs", self.outputs), ("size", self.size), ("seed", self.seed),
-            ("name", self.name)) if value is not None]  # fmt: skip
-        options += [("--pixels", self.pixels)] if self.pixels != "raw" else []
+            ("pixels", self.pixels), ("name", self.name)) if value is not None]  # fmt: skip
         options += [("--batch", self.batch)] if self.batch != 1 else []
         options += [("--db", shown_database(self.db))] if self.store is not None else []
         from search.card import command
@@ -315,9 +333,6 @@ class _Export:
                        *(part for given in self.formats for part in ("--to", given)), "-o", self.output,
                        *(part for option in options for part in option))  # fmt: skip
         return facts(self.store, found, weights, plan, written, line)
-
-
-assert set(get_args(Format)) >= {"onnx", "optuna"}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -122,9 +122,9 @@ def _open(db: str, network: str, name: str | None) -> Store | None:
     from search.store import DEFAULT_PATH, Store
 
     shown_database(db)
-    if db == DEFAULT_PATH and name is None and not Path(db).exists():
-        if is_file(network) or not set(network.lower()) <= set("0123456789abcdef"):
-            return None
+    is_id = not is_file(network) and set(network.lower()) <= set("0123456789abcdef")
+    if db == DEFAULT_PATH and name is None and not is_id and not Path(db).exists():
+        return None
     return Store.open(db, create=False)
 
 
@@ -145,7 +145,9 @@ def _task(found: Found, data: Path | None, name: str | None, size: int | None) -
         if name == "scenes":
             task = TASKS.get(f"scenes@{wanted}" if wanted != task.size else name)
         elif size not in (None, task.size):
-            raise UsageError(f"--size is {size}, but the pictures of task '{name}' have {task.size} pixels; leave it out")
+            raise UsageError(
+                f"--size is {size}, but the pictures of task '{name}' have {task.size} pixels; leave it out"
+            )
     if isinstance(task, Analytic):
         raise UsageError(f"task '{task.name}' is a formula: nothing can be trained on it; use scenes or --data")
     kind = found.architecture.head.kind
@@ -166,7 +168,9 @@ def _held(folder: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise UsageError(f"another process trains in '{folder}'; wait for it, or name another folder with -o") from error
+        raise UsageError(
+            f"another process trains in '{folder}'; wait for it, or name another folder with -o"
+        ) from error
     try:
         yield
     finally:
@@ -253,8 +257,10 @@ class _Training:
             self.say(f"training {self.found.title} on {self.task.name} at {self.task.size} pixels for "
                      f"{self.full.epochs} epochs in {self.folder} ({self.device}, {self.threads} threads)")  # fmt: skip
             try:
-                history = train_full(Network(graph), self.task, self.full, seed=self.seed, device=self.device,
-                                     folder=self.folder, about=self.about(), stopped=stop.is_set, watch=watch)  # fmt: skip
+                history = train_full(
+                    Network(graph), self.task, self.full, seed=self.seed, device=self.device, folder=self.folder,
+                    about=self.about(), stopped=stop.is_set, watch=watch,
+                )  # fmt: skip
             except LossNotFinite as error:
                 print(f"error: {error}: the training diverged; try a larger --batch or another --seed", file=sys.stderr)
                 return FAILED
@@ -305,7 +311,9 @@ class _Training:
               f"{self.full.epochs}, chosen on the validation pictures that it is measured on")  # fmt: skip
         print(f"{self.folder / 'last.safetensors'}: {score} {self.history[-1].get(score, math.nan):.3f}")
         named = self.found.title if self.found.row else self.found.architecture.id
-        print(f"next: python -m search.export {named} --to onnx --weights {self.folder / 'best.safetensors'} -o exported")
+        print(
+            f"next: python -m search.export {named} --to onnx --weights {self.folder / 'best.safetensors'} -o exported"
+        )
 
     def _record(self, store: Store, point: dict[str, float], best: int, name: str) -> None:
         from evaluator.device import find

@@ -167,8 +167,8 @@ def _again(store: Store, row: StudyRow, job: Job, kind: str, interface: Interfac
 
     task, recipe_id = TASKS.get(job.task), row.config["recipe_id"]
     if recipe_for(task, job.recipe).id(task) != recipe_id:
-        raise UsageError(f"study '{row.name}' was trained with another recipe or other data than this version's, so its "
-                         "weights cannot be had again; take --weights random, or train: python -m search.train")  # fmt: skip
+        raise UsageError(f"study '{row.name}' was trained with another recipe or other data than this version's: its "
+                         "weights cannot be had again; take --weights random, or `python -m search.train`")  # fmt: skip
     metric = row.config["objectives"][0]["metric"]
     recorded = store.evaluation(job, recipe_id)
     assert recorded is not None
@@ -198,7 +198,7 @@ def _again(store: Store, row: StudyRow, job: Job, kind: str, interface: Interfac
     if now != before and now is not None and before is not None:
         show = METRICS[metric].show
         note = (f"trained again, {metric} is {show(now)} where {show(before)} is recorded ({now - before:+.4f}): a "
-                "training repeats to the last bit only on the machine and the versions that it was first run on")  # fmt: skip
+                "training repeats to the last bit only on the machine and versions of its first run")  # fmt: skip
     return Weights(kind=kind, path=path, interface=interface, seed=job.seed, about=facts, note=note,
                    score=None if now is None else (metric, now))  # fmt: skip
 

@@ -56,7 +56,8 @@ def _trials(store: Store, row: StudyRow) -> list[Any]:
         choices = DesignSpace.from_dict(row.config["space"], head=TASKS.get(row.config["task"]).head_kind).genes
     else:  # a study that keeps what it found, not how it was proposed, as the dashboard's demo
         params = [axes(proposal.architecture.to_dict()) for proposal in proposals]
-        choices = {name: sorted({p[name] for p in params}, key=lambda v: (str(type(v)), v or 0)) for name in params[0]}
+        seen = {name: {p[name] for p in params} for name in params[0]}
+        choices = {name: tuple(sorted(values, key=lambda v: (str(type(v)), v or 0))) for name, values in seen.items()}
     spaces = {name: CategoricalDistribution(values) for name, values in choices.items()}
     frame = store.frame(row.name).set_index("number")
     metrics = [name for name in METRICS if name in frame]
@@ -66,7 +67,7 @@ def _trials(store: Store, row: StudyRow) -> list[Any]:
         known = frame.loc[proposal.number]
         values = [float(known[name]) for name in names]
         complete = proposal.state == "complete" and all(map(math.isfinite, values))
-        attributes = {name: float(known[name]) for name in metrics if math.isfinite(known[name])}
+        attributes: dict[str, Any] = {name: float(known[name]) for name in metrics if math.isfinite(known[name])}
         attributes |= {"id": proposal.architecture.id, "state": proposal.state, "words": proposal.architecture.words()}
         attributes |= {"reason": proposal.reason} if proposal.reason else {}
         trial = create_trial(
