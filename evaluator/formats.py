@@ -127,7 +127,9 @@ def check_onnx(work: _Work, file: str) -> float:
 def _run_onnx(model: str | bytes, image: Tensor) -> Arrays:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # more would leave the cores that this process was given
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     found: Arrays = session.run(None, {"image": image.numpy()})
     return found
 

@@ -25,7 +25,8 @@ def sections(facts: Mapping[str, Any]) -> list[tuple[str, list[str | Table]]]:
     """Headings with paragraphs and tables. `facts` is what `search.export` knows; see `card.json`."""
     made: list[tuple[str, list[str | Table]]] = [("", [facts["words"], *facts["limits"]])]
     if facts["files"]:
-        rows = [[", ".join(f["files"]), f["format"], f["runtime"], f"{f['difference']:.1e}", f["note"]]
+        rows = [[", ".join(f["files"]), f["format"], f["runtime"],
+                 "" if f["difference"] is None else f"{f['difference']:.1e}", f["note"]]
                 for f in facts["files"]]  # fmt: skip
         made.append(("Files", [(["file", "format", "loaded by", "largest difference", "note"], rows),
                                "Differences are of the outputs for a random picture, relative to the largest of our "
@@ -39,7 +40,7 @@ def sections(facts: Mapping[str, Any]) -> list[tuple[str, list[str | Table]]]:
     if facts["measurements"]:
         head = ["metric", "value", "spread", "n", "origin", "where and how"]
         made.append(("Measurements", [(head, facts["measurements"])]))
-    made.append(("To do this again", [facts["command"]]))
+    made.append(("To do this again", ["\n".join(facts["commands"])]))
     made.append(("Versions", [(["", ""], [[k, str(v)] for k, v in facts["environment"].items()])]))
     return made
 
@@ -51,7 +52,7 @@ def markdown(facts: Mapping[str, Any]) -> str:
         lines += [f"## {heading}"] if heading else []
         for part in parts:
             if isinstance(part, str):
-                lines.append(f"```sh\n{part}\n```" if part == facts["command"] else part)
+                lines.append(f"```sh\n{part}\n```" if heading == "To do this again" else part)
                 continue
             head, rows = part
             table = [head, ["---"] * len(head), *rows]
@@ -78,7 +79,7 @@ def page(facts: Mapping[str, Any], svg: str) -> str:
         body += [f"<h2>{html.escape(heading)}</h2>"] if heading else []
         for part in parts:
             if isinstance(part, str):
-                tag = "pre" if part == facts["command"] else "p"
+                tag = "pre" if heading == "To do this again" else "p"
                 body.append(f"<{tag}>{html.escape(part)}</{tag}>")
                 continue
             head, rows = part

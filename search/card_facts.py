@@ -26,7 +26,7 @@ def facts(store: Store | None, found: Found | None, weights: Weights | None, pla
     here = environment()
     made: dict[str, Any] = {
         "title": found.title if found else "A study for Optuna", "words": "", "limits": [], "files": [], "use": [],
-        "costs": [], "axes": [], "weights": [], "measurements": [], "tolerance": TOLERANCE, "command": command,
+        "costs": [], "axes": [], "weights": [], "measurements": [], "tolerance": TOLERANCE, "commands": [command],
         "environment": {"machine": here.host, "system": here.system, "python": here.python, **here.versions},
         "size": "", "num_classes": 0,
     }  # fmt: skip
@@ -50,6 +50,8 @@ def facts(store: Store | None, found: Found | None, weights: Weights | None, pla
         "interface": plan.interface.to_dict(),
     }  # fmt: skip
     if weights is not None:
+        made["commands"] = [*([str(weights.about["command"])] if weights.about and "command" in weights.about else []),
+                            command]  # fmt: skip
         made["weights"] = card.weights_table(weights.kind, weights.about, weights.score, weights.note, weights.seed)
     if store is not None and found.row is not None:
         made["measurements"] = card.measured(store.measurements(found.architecture.id))

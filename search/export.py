@@ -291,7 +291,7 @@ class _Export:
         assert self.store is not None
         row = (found.row if found else None) or study_of(self.store, self.name)
         number = write_study(self.store, row, scratch / "optuna.log")
-        facts["files"].append({"format": "optuna", "files": ["optuna.log"], "runtime": "optuna", "difference": 0.0,
+        facts["files"].append({"format": "optuna", "files": ["optuna.log"], "runtime": "optuna", "difference": None,
                                "check": f"{number} trials of study '{row.name}', read back",
                                "note": f"a journal: study '{row.name}', {number} trials"})  # fmt: skip
 
@@ -307,11 +307,11 @@ class _Export:
                                     num_classes=len(plan.interface.classes), num_anchors=plan.num_anchors))  # fmt: skip
             if architecture_of(str(file)).id != plan.architecture.id:
                 raise UsageError(f"'{file.name}' did not come back as the same architecture; nothing was exported")
-            facts["files"].append({"format": "toml", "files": [file.name], "runtime": "tomllib", "difference": 0.0,
+            facts["files"].append({"format": "toml", "files": [file.name], "runtime": "tomllib", "difference": None,
                                    "check": f"reads back as {plan.architecture.id}",
                                    "note": "for `search.run --start` and `search.train`"})  # fmt: skip
         if plan is not None and "html" in self.formats:
-            facts["files"].append({"format": "html", "files": ["card.html"], "runtime": "a browser", "difference": 0.0,
+            facts["files"].append({"format": "html", "files": ["card.html"], "runtime": "a browser", "difference": None,
                                    "check": "the card as one page", "note": "this card as a page"})  # fmt: skip
             svg = draw(plan.graph, title=facts["title"])
             (scratch / "card.html").write_text(card.page(facts, svg), encoding="utf-8")

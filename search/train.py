@@ -108,7 +108,7 @@ def run(
         place = find_device(device)
         chosen = _task(found, data, task, size)
         full = full_recipe(chosen, epochs=epochs, batch=batch)
-        training = _Training(found, chosen, full, seed, place.kind, threads, output, resume)
+        training = _Training(network, found, chosen, full, seed, place.kind, threads, output, resume)
         with _held(training.folder):
             code = training.run()
             if code == 0:
@@ -180,9 +180,10 @@ def _held(folder: Path) -> Iterator[None]:
 class _Training:
     """One run in its folder."""
 
-    def __init__(self, found: Found, task: Task, full: FullRecipe, seed: int, device: str, threads: int | None,
-                 output: Path | None, resume: bool) -> None:  # fmt: skip
-        self.found, self.task, self.full, self.seed, self.device = found, task, full, seed, device
+    def __init__(self, network: str, found: Found, task: Task, full: FullRecipe, seed: int, device: str,
+                 threads: int | None, output: Path | None, resume: bool) -> None:  # fmt: skip
+        self.network, self.found, self.task, self.full = network, found, task, full
+        self.seed, self.device = seed, device
         self.threads = threads or len(os.sched_getaffinity(0))
         self.recipe_id = full.id(task)
         place = "".join(c if c.isalnum() or c in "-." else "-" for c in task.name)
@@ -303,17 +304,15 @@ class _Training:
             scratch.replace(cached(name))
         except OSError as error:
             self.say(f"note: the weights are in {self.folder} only ({error.strerror or error})")
-        if store is not None and store.architecture(self.found.architecture.id) is not None:
-            self._record(store, point, best, name)
-            self.say(f"recorded in {db}")
         score = self.task.objective
         print(f"{self.folder / 'best.safetensors'}: {score} {point.get(score, math.nan):.3f}, epoch {best} of "
               f"{self.full.epochs}, chosen on the validation pictures that it is measured on")  # fmt: skip
         print(f"{self.folder / 'last.safetensors'}: {score} {self.history[-1].get(score, math.nan):.3f}")
-        named = self.found.title if self.found.row else self.found.architecture.id
-        print(
-            f"next: python -m search.export {named} --to onnx --weights {self.folder / 'best.safetensors'} -o exported"
-        )
+        print(f"next: python -m search.export {self.network} --to onnx --weights {self.folder / 'best.safetensors'} "
+              "-o exported")  # fmt: skip
+        if store is not None and store.architecture(self.found.architecture.id) is not None:
+            self._record(store, point, best, name)  # a database that is busy is no reason to hide the result
+            self.say(f"recorded in {db}")
 
     def _record(self, store: Store, point: dict[str, float], best: int, name: str) -> None:
         from evaluator.device import find

@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 import torch
 
+from benchmarks.detector import main as draw
 from evaluator.evaluate import evaluate
 from evaluator.interface import about
 from evaluator.weights import read
@@ -138,6 +139,11 @@ def test_weights_of_the_search_are_trained_again_to_the_recorded_score(identity,
     assert [value.name for value in session.get_outputs()] == ["boxes", "scores", "classes"]
     assert main([*arguments, "--force"]) == 0  # from the cache
     assert "once more" not in capsys.readouterr().err
+    assert draw([str(tmp_path / "w" / "model.onnx"), "-o", str(tmp_path / "found.png")]) == 0
+    score = re.search(r"AP (\S+),", capsys.readouterr().out)
+    assert score is not None
+    assert float(score[1]) == pytest.approx(recorded, abs=1e-3)  # of the file, over all validation pictures
+    assert 1000 < (tmp_path / "found.png").stat().st_size < 150_000
     file = str(tmp_path / "w" / "weights.safetensors")
     assert main([identity, "--to", "onnx", "-o", str(tmp_path / "f"), "--weights", file]) == 0
     other = architecture_of("CSPPeleeNet")
