@@ -228,7 +228,7 @@ class _Training:
 
     def run(self) -> int:
         """Train, or go on; the exit code."""
-        from evaluator.full import train_full
+        from evaluator.full import STATE, train_full
         from evaluator.journal import Journal
         from evaluator.train import LossNotFinite
         from search.engines.guard import set_threads
@@ -243,6 +243,8 @@ class _Training:
             anchors = self.task.anchors().shape[1] if self.task.head_kind == "detector" else self.found.num_anchors
             graph = lower(self.found.architecture, self.task.size, self.task.size, num_classes=self.task.num_classes,
                           num_anchors=anchors)  # fmt: skip
+            if (self.folder / "last.safetensors").exists() and not (self.folder / STATE).exists():
+                self.say("note: the checkpoint of this run is gone, so it begins again")
             (self.folder / RUN).write_text(json.dumps(self.identity, indent=1) + "\n")
             journal: Journal | None = None
 
