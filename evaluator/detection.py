@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,17 @@ class Grid:
     def boxes_N4(self) -> Tensor:
         centres = (self.cells_N2 + 0.5) * self.strides_N1
         return torch.cat([centres - self.sizes_N2 / 2, centres + self.sizes_N2 / 2], 1)
+
+
+class Suppression(Protocol):
+    """What non-maximum suppression goes by; see `evaluator.recipe.Recipe`."""
+
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def detections(self) -> int: ...
+    @property
+    def nms_iou(self) -> float: ...
 
 
 class Detections(NamedTuple):
@@ -165,20 +176,28 @@ def loss(raw_BNX: Tensor, grid: Grid, targets_BG5: Tensor, recipe: Recipe) -> Te
     return (recipe.box_weight * box + recipe.class_weight * kind + recipe.object_weight * found) / number
 
 
-def detect(raw_BNX: Tensor, grid: Grid, size: int, recipe: Recipe) -> Detections:
+def score(raw_BNX: Tensor) -> Tensor:
+    """Scores [B, N, C]: objectness times the probability of each class."""
+    return raw_BNX[..., 4:5].sigmoid() * raw_BNX[..., 5:].contiguous().softmax(-1)
+
+
+def detect(raw_BNX: Tensor, grid: Grid, size: int, rules: Suppression) -> Detections:
     """Scored boxes after non-maximum suppression within each class."""
-    width = raw_BNX.shape[2]
-    scores_BNC = raw_BNX[..., 4:5].sigmoid() * raw_BNX[..., 5:].contiguous().softmax(-1)
-    number = min(recipe.candidates, scores_BNC[0].numel())
+    return suppress(decode(raw_BNX, grid).clamp(0, size), score(raw_BNX), rules)
+
+
+def suppress(boxes_BN4: Tensor, scores_BNC: Tensor, rules: Suppression) -> Detections:
+    """The best boxes of each class that no better one of the class overlaps by more than `rules.nms_iou`."""
+    number, classes = min(rules.candidates, scores_BNC[0].numel()), scores_BNC.shape[2]
     scores_BK, index_BK = scores_BNC.flatten(1).topk(number)
-    anchor_BK, classes_BK = index_BK // (width - 5), index_BK % (width - 5)
-    boxes_BK4 = decode(raw_BNX, grid).gather(1, anchor_BK[..., None].expand(-1, -1, 4)).clamp(0, size)
-    clash_BKK = iou(boxes_BK4[:, :, None], boxes_BK4[:, None]) > recipe.nms_iou
+    anchor_BK, classes_BK = index_BK // classes, index_BK % classes
+    boxes_BK4 = boxes_BN4.gather(1, anchor_BK[..., None].expand(-1, -1, 4))
+    clash_BKK = iou(boxes_BK4[:, :, None], boxes_BK4[:, None]) > rules.nms_iou
     clash_BKK &= classes_BK[:, :, None] == classes_BK[:, None]
     keep_BK = torch.ones_like(scores_BK, dtype=torch.bool)
     for k in range(number - 1):  # greedy: what still stands at its turn removes its lesser rivals
         keep_BK[:, k + 1 :] &= ~(clash_BKK[:, k, k + 1 :] & keep_BK[:, k, None])
-    scores_BK, order_BK = (scores_BK * keep_BK).topk(min(recipe.detections, number))
+    scores_BK, order_BK = (scores_BK * keep_BK).topk(min(rules.detections, number))
     return Detections(
         boxes_BK4.gather(1, order_BK[..., None].expand(-1, -1, 4)), scores_BK, classes_BK.gather(1, order_BK)
     )

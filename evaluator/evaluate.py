@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from evaluator.device import find
 from evaluator.metrics import metric
@@ -14,10 +15,14 @@ from evaluator.tasks import TASKS, Analytic
 from space.architecture import Architecture
 from space.lower import lower
 
+if TYPE_CHECKING:
+    from space.module import Network
 
-def evaluate(job: Job) -> Evaluation:
+
+def evaluate(job: Job, keep: Callable[[Network], None] | None = None) -> Evaluation:
     """Train the job's architecture on its task and measure it; a task that answers itself is asked.
 
+    `keep` is given the network as it was measured, before its normalisation is folded.
     A loss that is not finite gives a failed evaluation with the reason; every other exception is left to
     the guard around the worker.
     """
@@ -49,6 +54,8 @@ def evaluate(job: Job) -> Evaluation:
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         return Evaluation(state="failed", reason=str(error), seconds=seconds, cpu_seconds=cpu_seconds)
     seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    if keep is not None:
+        keep(network)
     # What the seconds paid for: those of a continued training leave out what came before.
     went: dict[str, object] = {"from_image_visits": result.continued_from} if result.continued_from else {}
     went |= {"note": result.note} if result.note else {}
@@ -76,3 +83,16 @@ def score_untrained(architectures: Sequence[Architecture], task: str, recipe: Ma
     from evaluator.zero_cost import zero_cost
 
     return zero_cost(architectures, task, recipe, seed)
+
+
+def retrain(job: Job, path: str, said: Mapping[str, Any]) -> Evaluation:
+    """Train the job once more, and leave the weights that are measured in `path`, with `said` and their scores."""
+    from evaluator.weights import write
+
+    held: list[Network] = []
+    evaluation = evaluate(job, held.append)
+    for network in held:
+        scores = {row.metric: row.value for row in evaluation.measurements if not row.metric.endswith("_seconds")}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write(path, network.state_dict(), {**said, "scores": scores})
+    return evaluation

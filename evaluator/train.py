@@ -76,13 +76,13 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     generator = torch.Generator().manual_seed(seed)
     initialise(network, seed)
     network.to(device=place, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    judge = _judge(network, task, recipe, place)
+    judge = judge_of(network, task, recipe, place)
     data = task.load("train")
     home = place if data.images.nbytes <= ON_CARD_BYTES else torch.device("cpu")
     images_NHWC, targets = tensor(data.images).to(home), tensor(data.targets).to(home)
 
     steps = max(1, round(image_visits / recipe.batch))
-    convolutions, others = _parameters(network)
+    convolutions, others = parameters_of(network)
     muon = Muon(convolutions, recipe.muon_momentum)
     adamw = torch.optim.AdamW(others, betas=(recipe.momentum, recipe.second_momentum), weight_decay=0.0, fused=True)
     weights = [value for value in network.state_dict().values() if value.is_floating_point()]
@@ -208,14 +208,20 @@ def augment(images_NHWC: Tensor, targets: Tensor, rows_B: Tensor, recipe: Recipe
     rows_BH = (at_BS - shift_B2[:, 1:]).floor().long().clamp(0, size - 1)
     # The pixels first, whole, then their channels: half the time of one index over all four axes.
     images_BHWC = images_NHWC[rows_B[:, None, None], rows_BH[:, :, None], columns_BW[:, None, :]].float()
-    if recipe.shuffle_colours:
-        order_B3 = torch.rand(batch, 3, generator=generator).argsort(1).to(place)
-        images_BHWC = images_BHWC.gather(3, order_B3[:, None, None, :].expand(-1, size, size, -1))
-    gain_B111 = 1 + recipe.gain * chance(batch, 1, 1, 1)
-    images_BHWC = images_BHWC.mul_(gain_B111).clamp_(0, 255)
+    images_BHWC = recolour(images_BHWC, recipe, generator)
     if targets.ndim == 1:
         return images_BHWC, targets[rows_B]
     return images_BHWC, corners(targets[rows_B], size, zoom_B1[:, :, None], shift_B2[:, None])
+
+
+def recolour(images_BHWC: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Float images with their channels in another order, where the recipe says so, and of another brightness."""
+    batch, size = images_BHWC.shape[:2]
+    if recipe.shuffle_colours:
+        order_B3 = torch.rand(batch, 3, generator=generator).argsort(1).to(images_BHWC.device)
+        images_BHWC = images_BHWC.gather(3, order_B3[:, None, None, :].expand(-1, size, size, -1))
+    gain_B111 = 1 + recipe.gain * (torch.rand(batch, 1, 1, 1, generator=generator) * 2 - 1).to(images_BHWC.device)
+    return images_BHWC.mul_(gain_B111).clamp_(0, 255)
 
 
 def corners(targets_BG5: Tensor, size: int, zoom: Tensor | float = 1.0, shift: Tensor | float = 0.0) -> Tensor:
@@ -244,7 +250,7 @@ class Order:
         return rows
 
 
-def _parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+def parameters_of(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Weights of inner convolutions, for Muon; and all the rest, predictions, normalisation, biases, for AdamW."""
     outputs = tuple(network.graph.nodes[output].name for output in network.graph.outputs)
     inner: list[nn.Parameter] = []
@@ -254,7 +260,8 @@ def _parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter
     return inner, others
 
 
-def _judge(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Detector | Classifier:
+def judge_of(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Detector | Classifier:
+    """Loss and metrics of the task's kind; a detector's outputs are made to begin with its anchors."""
     if task.head_kind == "classifier":
         return Classifier(task, device)
     return Detector(network, task, recipe, device)
@@ -262,6 +269,9 @@ def _judge(network: Network, task: Task, recipe: Recipe, device: torch.device) -
 
 class Classifier:
     """Loss and metrics of a classifier."""
+
+    chunk = EVAL_BATCH
+    """Images that are evaluated at a time."""
 
     def __init__(self, task: Task, device: torch.device) -> None:
         self.task, self.device = task, device
@@ -272,7 +282,7 @@ class Classifier:
     @torch.inference_mode()
     def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
         right, loss = 0, 0.0
-        for images, targets in _chunks(split):
+        for images, targets in _chunks(split, self.chunk):
             outputs, classes_B = network(to_input(images, self.device, self.task)), targets.to(self.device)
             loss += float(self.loss(outputs, classes_B)) * len(images)
             right += int((outputs[0].argmax(1) == classes_B).sum())
@@ -282,6 +292,9 @@ class Classifier:
 
 class Detector:
     """Loss and metrics of a detector; see `evaluator.detection`."""
+
+    chunk = EVAL_BATCH
+    """Images that are evaluated at a time."""
 
     def __init__(self, network: Network, task: Task, recipe: Recipe, device: torch.device) -> None:
         self.task, self.recipe, self.device = task, recipe, device
@@ -297,7 +310,7 @@ class Detector:
     @torch.inference_mode()
     def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
         found, loss = [], 0.0
-        for chunk, (images, targets) in enumerate(_chunks(split)):
+        for chunk, (images, targets) in enumerate(_chunks(split, self.chunk)):
             raw_BNX = detection.flatten(network(to_input(images, self.device, self.task)), self.task.num_classes)
             wanted = corners(targets, self.task.size).to(self.device)
             loss += float(detection.loss(raw_BNX, self.grid, wanted, self.recipe)) * len(images)
@@ -306,7 +319,7 @@ class Detector:
             box = boxes[image, slot]
             found.append(
                 torch.cat([
-                    (image + chunk * EVAL_BATCH)[:, None].float(), classes[image, slot][:, None].float(),
+                    (image + chunk * self.chunk)[:, None].float(), classes[image, slot][:, None].float(),
                     box[:, :2], box[:, 2:] - box[:, :2], scores[image, slot][:, None],
                 ], 1)
             )  # fmt: skip
@@ -322,7 +335,7 @@ class Detector:
         return {**metrics, "val_loss": loss / len(split.images)}
 
 
-def _chunks(split: Split) -> Iterator[tuple[Tensor, Tensor]]:
-    for first in range(0, len(split.images), EVAL_BATCH):
-        rows = slice(first, first + EVAL_BATCH)
+def _chunks(split: Split, number: int) -> Iterator[tuple[Tensor, Tensor]]:
+    for first in range(0, len(split.images), number):
+        rows = slice(first, first + number)
         yield tensor(split.images[rows]), tensor(split.targets[rows])

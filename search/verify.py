@@ -92,11 +92,12 @@ def run(
         raise UsageError(f"--seeds is {seeds}; it must be 2 to 100: a spread needs two trainings")
     check_limits_of_workers(workers, time_limit, memory_limit)
 
+    from search.find import study_of
     from search.store import Store
 
     shown = shown_database(db)
     with Store.open(db, create=False) as store, store.lock():
-        row = _study(store, name)
+        row = study_of(store, name)
         visits = _image_visits(row, fidelity)
         frame = store.frame(row.name)
         chosen = _chosen(frame, row, top, ids)
@@ -107,18 +108,6 @@ def run(
 
 
 # -- what to verify
-
-
-def _study(store: Store, name: str | None) -> StudyRow:
-    from space.registry import unknown
-
-    studies = store.studies()
-    if not studies:
-        raise UsageError("the database holds no study yet; run `python -m search.run` first")
-    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
-    if found is None:
-        raise UsageError(unknown("study", name, [row.name for row in studies]))
-    return found
 
 
 def _image_visits(row: StudyRow, fidelity: str) -> int:

@@ -174,9 +174,9 @@ class Architecture:
         Fields that later versions added are left out where they have their default: ids stay what they were.
         """
         return {
-            "stem": _plain(self.stem, ("width", "stride")),
-            "stages": [_plain(stage, _FIRST_STAGE_FIELDS) for stage in self.stages],
-            "head": _plain(self.head, ("kind", "fusion", "width", "maxout")),
+            "stem": _plain(self.stem, ALWAYS["stem"]),
+            "stages": [_plain(stage, ALWAYS["stages"]) for stage in self.stages],
+            "head": _plain(self.head, ALWAYS["head"]),
             "activation": self.activation,
         }
 
@@ -248,10 +248,13 @@ class Architecture:
         return f"stem {stem} → {' → '.join(parts)} → {head} ({self.activation})"
 
 
-_FIRST_STAGE_FIELDS = (
-    "block", "depth", "width", "fusion", "partial_ratio", "split", "bottleneck_ratio", "growth_rate", "cardinality"
-)  # fmt: skip
-"""Fields of the first version; the JSON always has them."""
+ALWAYS: dict[str, tuple[str, ...]] = {
+    "stem": ("width", "stride"),
+    "stages": ("block", "depth", "width", "fusion", "partial_ratio", "split", "bottleneck_ratio", "growth_rate",
+               "cardinality"),
+    "head": ("kind", "fusion", "width", "maxout"),
+}  # fmt: skip
+"""Fields of the first version; the data of an architecture always have them."""
 
 
 def _plain(part: Any, always: tuple[str, ...]) -> dict[str, Any]:

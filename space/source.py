@@ -1,17 +1,19 @@
-"""A graph from what a user names: a network of the zoo, an architecture's JSON file, or a darknet file."""
+"""A graph from what a user names: a network of the zoo, an architecture's JSON or TOML file, or a darknet file."""
 
 from __future__ import annotations
 
 import json
 import stat
+import tomllib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from space.architecture import Architecture, ArchitectureError
+from space.architecture import ALWAYS, Architecture, ArchitectureError
 from space.graph import Graph
 from space.lower import NUM_ANCHORS, lower
 
-FILES = (".json", ".cfg")
+DATA = (".json", ".toml")
+FILES = (*DATA, ".cfg")
 """Endings that name a file; anything else is a name of the zoo."""
 DEFAULT_SIZE, DEFAULT_CLASSES = (256, 256), 10
 """Image and classes of an architecture's file that states neither: those of the default study."""
@@ -37,7 +39,7 @@ def graph_of(network: str, size: tuple[int, int] | None = None, *, num_classes: 
         if num_classes is not None:
             raise ArchitectureError(f"{network}: a darknet file states its own classes; change them there")
         return read(Path(network), resolution=size).graph
-    if suffix == ".json":
+    if suffix in DATA:
         file = _file(Path(network))
         return lower(file.architecture, *(size or file.size), num_classes=num_classes or file.num_classes,
                      num_anchors=file.num_anchors)  # fmt: skip
@@ -50,7 +52,7 @@ def classes_of(network: str) -> int | None:
     """Classes of `network` unless others are asked for; None where only the file knows."""
     suffix = Path(network).suffix.lower()
     if suffix in FILES:
-        return _file(Path(network)).num_classes if suffix == ".json" else None
+        return _file(Path(network)).num_classes if suffix in DATA else None
     from space.zoo import get
 
     return get(network).num_classes
@@ -58,7 +60,7 @@ def classes_of(network: str) -> int | None:
 
 def anchors_of(network: str) -> int:
     """Anchors a level of `network`, a name or an architecture's file."""
-    if Path(network).suffix.lower() == ".json":
+    if Path(network).suffix.lower() in DATA:
         return _file(Path(network)).num_anchors
     from space.zoo import get
 
@@ -68,7 +70,7 @@ def anchors_of(network: str) -> int:
 def architecture_of(network: str) -> Architecture:
     """The architecture of `network`. Raises ArchitectureError where it is only a graph."""
     suffix = Path(network).suffix.lower()
-    if suffix == ".json":
+    if suffix in DATA:
         return _file(Path(network)).architecture
     if suffix == ".cfg":
         raise ArchitectureError(f"{network}: a darknet file is a graph, not an architecture of the CSP family")
@@ -91,7 +93,8 @@ class _File(NamedTuple):
 
 def _file(path: Path) -> _File:
     try:
-        data = json.loads(_text(path))
+        text = _text(path)
+        data = _with_none(tomllib.loads(text)) if path.suffix.lower() == ".toml" else json.loads(text)
         if not isinstance(data, dict):
             raise ArchitectureError("not an architecture: expected stem, stages, head and activation")
         built = {"height": DEFAULT_SIZE[0], "width": DEFAULT_SIZE[1], "num_classes": DEFAULT_CLASSES,
@@ -108,6 +111,32 @@ def _file(path: Path) -> _File:
     except (ValueError, AttributeError, RecursionError) as error:  # values of the wrong kind included
         raise ArchitectureError(f"{path}: {error}") from error
     return _File(architecture, (built["height"], built["width"]), built["num_classes"], built["num_anchors"])
+
+
+def to_toml(architecture: Architecture, *, height: int, width: int, num_classes: int, num_anchors: int) -> str:
+    """An architecture's file as TOML, which has no null: a value of none is left out."""
+    import tomli_w
+
+    data = architecture.canonical().to_dict()
+    parts = [data["stem"], *data["stages"], data["head"]]
+    for part in parts:
+        for key in [key for key, value in part.items() if value is None]:
+            del part[key]
+    built = {"height": height, "width": width, "num_classes": num_classes, "num_anchors": num_anchors}
+    return tomli_w.dumps({**built, "architecture": data})
+
+
+def _with_none(data: dict[str, Any]) -> dict[str, Any]:
+    """The inverse: what `Architecture.to_dict` always has, and TOML lacks, is none."""
+    found = data.get("architecture")
+    if isinstance(found, dict):
+        parts = [("stem", [found.get("stem")]), ("stages", found.get("stages")), ("head", [found.get("head")])]
+        for kind, members in parts:
+            for part in members if isinstance(members, list) else ():
+                if isinstance(part, dict):
+                    for key in ALWAYS[kind]:
+                        part.setdefault(key, None)
+    return data
 
 
 def start_of(network: str) -> tuple[Architecture, str | None]:

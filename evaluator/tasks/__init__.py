@@ -103,13 +103,20 @@ class Analytic(Protocol):
 
 
 class Tasks(Registry[Task]):
-    """The built-in tasks by name, and the user's own data, prepared before, by `data:<key of its content>`."""
+    """The built-in tasks by name, and the user's own data, prepared before, by `data:<key of its content>`.
+
+    `scenes@128` are the scenes drawn at 128 pixels.
+    """
 
     def get(self, name: str) -> Task:
         if re.fullmatch(r"data:[0-9a-f]{16}", name):
             from evaluator.data.task import OwnData
 
             return OwnData.of(name)
+        if found := re.fullmatch(r"scenes@([0-9]{1,4})", name):
+            from evaluator.tasks.scenes import Scenes
+
+            return Scenes(int(found[1]))
         return super().get(name)
 
 

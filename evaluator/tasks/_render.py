@@ -22,6 +22,8 @@ Pixels = npt.NDArray[np.int64]
 NUM_CLASSES = 10
 PIXEL_MEAN, PIXEL_STD = 96.0, 64.0
 """About those of the pictures; part of what a training is, so no longer a matter of the data."""
+SIDE = 64
+"""Pixels of a picture's side; a larger picture shows the same, larger."""
 TRAIN_SHARE = 0.7
 PHOTO_COLUMNS: dict[SplitName, tuple[int, int]] = {"train": (0, 416), "val": (432, 640)}
 """Columns of each photograph that a split may show; no column is in both."""
@@ -81,9 +83,9 @@ def sources(split: SplitName) -> list[npt.NDArray[np.int64]]:
 
 
 def background(dice: Dice, split: SplitName, size: int) -> tuple[Pixels, tuple[int, int, int, int]]:
-    """A (size, size, 3) crop of a photograph and where it is from: photo, left, top, side."""
+    """A crop of a photograph, (size, size, 3), and where it is from: photo, left, top, side."""
     left, right = PHOTO_COLUMNS[split]
-    photo, side = dice.roll(0, 2), dice.roll(size, 5 * size // 2)
+    photo, side = dice.roll(0, 2), dice.roll(SIDE, 5 * SIDE // 2)
     x, y = dice.roll(left, right - side + 1), dice.roll(0, photos().shape[1] - side + 1)
     crop = photos()[photo, y : y + side, x : x + side].astype(np.int64)
     return _resample(crop, size), (photo, x, y, side)

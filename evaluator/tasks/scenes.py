@@ -20,28 +20,36 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluator.anchors import anchors_of
-from evaluator.tasks import TASKS, Split, _cache, _render
+from evaluator.tasks import TASKS, Split, TaskError, _cache, _render
 from evaluator.tasks._render import Dice, Glyph, SplitName
 
 MAX_OBJECTS = 3
 SIDES = [round(18 * (50 / 18) ** (step / 63)) for step in range(64)]
 """Heights before turning, 18 to 50 pixels, equally likely on a logarithmic scale."""
+LARGEST = 256
+"""Pixels of the largest scenes: 1.2 GB in the cache."""
 NUM_IMAGES: dict[SplitName, int] = {"train": 4000, "val": 2000}
 
 
 class Scenes:
-    """The built-in detection task."""
+    """The built-in detection task, at 64 pixels; at another `size` the same kind of scene, drawn larger."""
 
-    name = "scenes"
     version = "3"
-    size = 64
     num_classes = _render.NUM_CLASSES
     head_kind: Literal["detector", "classifier"] = "detector"
     objective = "ap"
-    area_limits = (20.0**2, 28.0**2)
     pixel_mean = _render.PIXEL_MEAN
     pixel_std = _render.PIXEL_STD
-    recipe: Mapping[str, Any] = MappingProxyType({})
+
+    def __init__(self, size: int = _render.SIDE) -> None:
+        if not _render.SIDE <= size <= LARGEST or size % 32:
+            raise TaskError(f"scenes are drawn at 64 to {LARGEST} pixels, a multiple of 32, not {size}")
+        scale = size / _render.SIDE
+        self.size = size
+        self.name = "scenes" if size == _render.SIDE else f"scenes@{size}"
+        self.area_limits = ((20.0 * scale) ** 2, (28.0 * scale) ** 2)
+        shift = {} if size == _render.SIDE else {"shift": round(6 * scale)}
+        self.recipe: Mapping[str, Any] = MappingProxyType(shift)
 
     @property
     def folder(self) -> str:
@@ -86,7 +94,7 @@ def scene(
     placed = 0
     for _ in range(dice.roll(1, MAX_OBJECTS + 1)):
         rows = _render.sources(split)[dice.roll(0, _render.NUM_CLASSES)]
-        side, degrees = SIDES[dice.roll(0, len(SIDES))], dice.roll(-30, 31)
+        side, degrees = SIDES[dice.roll(0, len(SIDES))] * size // _render.SIDE, dice.roll(-30, 31)
         glyph = _render.glyph(int(rows[dice.roll(0, len(rows))]), side, degrees)
         place = _free_place(dice, glyph, targets[:placed], size)
         if place is None:
@@ -99,9 +107,10 @@ def scene(
     return image.astype(np.uint8), targets, np.concatenate([sources, np.array(origin, np.int16)])
 
 
-def _free_place(dice: Dice, glyph: Glyph, taken: npt.NDArray[np.int16], size: int) -> tuple[int, int] | None:
+def _free_place(dice: Dice, glyph: Glyph, taken: npt.NDArray[Any], size: int) -> tuple[int, int] | None:
     """Left and top where at most a tenth of the glyph or of any earlier object is covered, if one is found."""
     height, width = glyph.alpha.shape
+    taken = taken.astype(np.int64)
     for _ in range(12):
         x, y = dice.roll(0, size - width + 1), dice.roll(0, size - height + 1)
         across = np.minimum(x + width, taken[:, 1] + taken[:, 3]) - np.maximum(x, taken[:, 1])
