@@ -268,9 +268,7 @@ class _Watcher:
             return
         self._next = timings.seconds + self.EVERY_SECONDS
         done, whole = min(timings.seconds, self._seconds), timings.heats // heats
-        line = (
-            f"{timings.heats} heats of up to {max(map(len, timings.wall_ms))} rounds: {whole} times through all graphs"
-        )
+        line = f"{timings.heats} heats timed; all graphs {whole}×"
         left = f"about {clock(self._seconds - done)} left" if done < self._seconds else ""
         self._display.advance(round(done), line, "", left)
 

@@ -38,6 +38,7 @@ class Report:
     by_size: dict[str, dict[str, float]]
     """Of the latency table alone, as all that follow."""
     by_block: dict[str, dict[str, float]]
+    """Block -> errors of the networks with a stage of it."""
     coverage: float
     """Least share of a prediction that comes from kernels within the calibrated shapes."""
     repeatability: float
@@ -96,7 +97,8 @@ def report(table: LatencyTable, networks: Sequence[Architecture], graphs: Sequen
     thirds = np.array_split(np.argsort(measured), len(SIZES))
     blocks: dict[str, list[int]] = {}
     for position, network in enumerate(networks):
-        blocks.setdefault("+".join(sorted({stage.block for stage in network.stages})), []).append(position)
+        for block in {stage.block for stage in network.stages}:
+            blocks.setdefault(block, []).append(position)
     return Report(
         target=target,
         deployment=str(deployment),
