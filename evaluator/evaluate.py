@@ -9,7 +9,7 @@ from typing import Any
 from evaluator.device import find
 from evaluator.metrics import metric
 from evaluator.recipe import recipe_for
-from evaluator.record import Evaluation, Job, Measurement, environment
+from evaluator.record import Deployment, Evaluation, Job, Measurement, environment
 from evaluator.tasks import TASKS, Analytic
 from space.architecture import Architecture
 from space.lower import lower
@@ -76,3 +76,10 @@ def score_untrained(architectures: Sequence[Architecture], task: str, recipe: Ma
     from evaluator.zero_cost import zero_cost
 
     return zero_cost(architectures, task, recipe, seed)
+
+
+def quantisation_loss(job: Job, targets: Sequence[tuple[str, Deployment]]) -> list[list[Measurement]]:
+    """What precisions cost in the score; see `evaluator.quantised`."""
+    from evaluator.quantised import quantisation_loss
+
+    return quantisation_loss(job, targets)

@@ -47,7 +47,7 @@ def paper(architecture: Architecture, deployment: Deployment) -> list[Measuremen
     ]
 
 
-def row(metric: str, value: float | None, deployment: Deployment, backend: str, **other: Any) -> Measurement:
+def runtime_row(metric: str, value: float | None, deployment: Deployment, backend: str, **other: Any) -> Measurement:
     """A measurement on a runtime of this machine, or, with `value` None and a `reason`, that there is none."""
     here = environment()
     detail = {"deployment": deployment.to_dict(), **other.pop("detail", {})}
@@ -73,7 +73,7 @@ def latency(architectures: Sequence[Architecture], deployment: Deployment, *, ba
         try:
             runner.detail["difference_from_torch"] = check(graph, deployment, runner)
         except Mismatch as error:
-            rows.append([row("latency_ms", None, deployment, backend, reason=str(error))])
+            rows.append([runtime_row("latency_ms", None, deployment, backend, reason=str(error))])
         else:
             rows.append([])
             runners.append(runner)
@@ -102,11 +102,11 @@ def _summary(wall_ms: Array, cpu_ms: Array, deployment: Deployment, backend: str
         "latency_cpu_ms": float(np.median(cpu_ms)),
         "images_per_second": deployment.batch * 1e3 / p25,
     }
-    return [
-        row(name, value, deployment, backend, n=len(wall_ms), spread=p75 - p25 if name == "latency_ms" else None,
-            detail=detail)
-        for name, value in values.items()
-    ]  # fmt: skip
+    rows = []
+    for name, value in values.items():
+        spread = p75 - p25 if name == "latency_ms" else None
+        rows.append(runtime_row(name, value, deployment, backend, n=len(wall_ms), spread=spread, detail=detail))
+    return rows
 
 
 def _extras(architecture: Architecture, deployment: Deployment, backend: str, runner: Runner) -> list[Measurement]:
@@ -119,7 +119,7 @@ def _extras(architecture: Architecture, deployment: Deployment, backend: str, ru
     rows = []
     for name, ask in asked.items():
         try:
-            rows.append(row(name, ask(), deployment, backend))
+            rows.append(runtime_row(name, ask(), deployment, backend))
         except Unreadable as error:
-            rows.append(row(name, None, deployment, backend, reason=str(error)))
+            rows.append(runtime_row(name, None, deployment, backend, reason=str(error)))
     return rows

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,7 @@ def train(network: Network, task: Task, recipe: Recipe, *, image_visits: int, se
     generator = torch.Generator().manual_seed(seed)
     initialise(network, seed)
     network.to(device=place, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    judge = _judge(network, task, recipe, place)
+    judge = judge_of(network, task, recipe, place)
     data = task.load("train")
     home = place if data.images.nbytes <= ON_CARD_BYTES else torch.device("cpu")
     images_NHWC, targets = tensor(data.images).to(home), tensor(data.targets).to(home)
@@ -254,7 +254,8 @@ def _parameters(network: Network) -> tuple[list[nn.Parameter], list[nn.Parameter
     return inner, others
 
 
-def _judge(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Detector | Classifier:
+def judge_of(network: Network, task: Task, recipe: Recipe, device: torch.device) -> Detector | Classifier:
+    """Loss and metrics for what the task wants. Makes a fresh detector answer its anchors (`detection.start`)."""
     if task.head_kind == "classifier":
         return Classifier(task, device)
     return Detector(network, task, recipe, device)
@@ -270,7 +271,7 @@ class Classifier:
         return F.cross_entropy(outputs[0], classes_B.long())
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
+    def evaluate(self, network: Callable[[Tensor], list[Tensor]], split: Split) -> dict[str, float | None]:
         right, loss = 0, 0.0
         for images, targets in _chunks(split):
             outputs, classes_B = network(to_input(images, self.device, self.task)), targets.to(self.device)
@@ -295,7 +296,7 @@ class Detector:
         return detection.loss(raw_BNX, self.grid, targets_BG5, self.recipe)
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
+    def evaluate(self, network: Callable[[Tensor], list[Tensor]], split: Split) -> dict[str, float | None]:
         found, loss = [], 0.0
         for chunk, (images, targets) in enumerate(_chunks(split)):
             raw_BNX = detection.flatten(network(to_input(images, self.device, self.task)), self.task.num_classes)

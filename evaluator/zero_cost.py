@@ -26,7 +26,7 @@ from evaluator.metrics import METRICS, ZERO_COST
 from evaluator.recipe import Recipe, recipe_for
 from evaluator.record import Measurement, environment
 from evaluator.tasks import TASKS, Task
-from evaluator.train import _judge, corners, to_input
+from evaluator.train import corners, judge_of, to_input
 from space.architecture import Architecture
 from space.graph import Graph, Node
 from space.lower import lower
@@ -157,7 +157,7 @@ def grad_norm(network: Network, task: Task, recipe: Recipe, images: Tensor, targ
 
     The loss is the task's own, of all outputs of a detector together; normalisation takes the batch's statistics.
     """
-    loss = _judge(network, task, recipe, CPU).loss(network.train()(images), targets)
+    loss = judge_of(network, task, recipe, CPU).loss(network.train()(images), targets)
     loss.backward()  # type: ignore[no-untyped-call]
     norms = [w.grad.double().norm() for w in network.parameters() if w.ndim > 1 and w.grad is not None]
     return float(torch.stack(norms).sum())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -114,3 +114,8 @@ def calibration_batches(graph: Graph, deployment: Deployment, images: Array | No
     rows = np.minimum(np.arange(-(-count // deployment.batch) * deployment.batch), count - 1)
     batches = [images[group] for group in rows.reshape(-1, deployment.batch)]
     return batches, f"{count} {text}"
+
+
+def missing(pairs: Sequence[tuple[str, str]]) -> list[str | None]:
+    """For each backend and precision one line why it cannot run here, or None. May import torch or OpenVINO to know."""
+    return [BACKENDS.get(name).missing(precision) for name, precision in pairs]

@@ -33,7 +33,7 @@ def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration:
     torch._dynamo.config.recompile_limit = torch._dynamo.config.accumulated_recompile_limit = MOST_NETWORKS
 
     def make(network: Any) -> Any:
-        made = torch.compile(network, dynamic=False, fullgraph=True)
+        made: Any = torch.compile(network, dynamic=False, fullgraph=True)
         shape = (deployment.batch, *graph.nodes[0].shape)
         dtype = next(network.parameters()).dtype
         with torch.inference_mode():
