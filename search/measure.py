@@ -236,14 +236,22 @@ class Work:
         return left
 
     def known(self, architecture: Architecture, target: Target, metric: str, **same: Any) -> bool:
-        """Whether a value is stored of this machine with these versions."""
+        """Whether a value is stored of this machine with these versions.
+
+        Of the study's own target any versions count: were a few candidates timed anew, their latencies would stand
+        beside older ones of the others on the study's front.
+        """
         from evaluator.record import environment
+        from evaluator.target import DEFAULT_BACKEND
 
         same |= {"metric": metric, "device": target.device, "backend": target.backend,
-                 "deployment": target.deployment.id, "environment_id": environment().id}  # fmt: skip
+                 "deployment": target.deployment.id}  # fmt: skip
+        config = self.row.config
+        if (target.deployment.id, target.backend) != (config["deployment_id"], config.get("backend", DEFAULT_BACKEND)):
+            same["environment_id"] = environment().id
         return not self.again and any(
             all(found[key] == value for key, value in same.items())
-            # Of the extras it is also known that the machine does not tell them.
+            # Of the energy it is also known that the machine does not tell it.
             and (found["value"] is not None or metric == "energy_mj")
             for found in self.store.measurements(architecture.id)
         )
@@ -270,9 +278,10 @@ class Work:
                 for architecture, found in each_guarded(todo[first : first + TOGETHER], submit, partial(_wait, stop)):
                     if isinstance(found, CandidateError):
                         found = [runtime_row("latency_ms", None, target.deployment, target.backend, reason=str(found))]
-                    self.store.record(architecture, found)
+                    new = [row for row in found if not self.known(architecture, target, row.metric)]
+                    self.store.record(architecture, new)
                     done += 1
-                    say(f"[{done:3d}/{len(todo)}] {architecture.id}  {_line(found)}")
+                    say(f"[{done:3d}/{len(todo)}] {architecture.id}  {_line(new)}")
 
     def validate(self, targets: list[Target], engine: Engine, stop: threading.Event) -> None:
         """Measure what the precisions of `targets` cost in the score: one training a candidate for all of them."""
@@ -322,9 +331,12 @@ def _line(rows: Sequence[Any]) -> str:
     from evaluator.metrics import METRICS
 
     shown = ("latency_ms", "latency_p90_ms", "process_peak_bytes", "energy_mj", "quantised_score", "quantisation_loss")
-    parts = [f"{row.metric} {METRICS[row.metric].show(row.value) if row.value is not None else row.reason}"
-             for row in rows if row.metric in shown]  # fmt: skip
-    return ", ".join(parts)
+    failed = next((row.reason for row in rows if row.metric in ("latency_ms", "quantised_score") and row.reason), None)
+    return (
+        f"failed: {failed}"
+        if failed
+        else ", ".join(f"{row.metric} {METRICS[row.metric].show(row.value)}" for row in rows if row.metric in shown)
+    )
 
 
 # -- the report

@@ -9,6 +9,7 @@ import functools
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -33,9 +34,14 @@ class Runner:
     """The outputs for a float32 image [B, C, H, W], B and size those of the deployment, as `Graph.outputs` orders."""
     detail: dict[str, Any] = field(default_factory=dict)
     """What a measurement should say of it, such as the calibration or the card."""
+    save: Callable[[Path], None] | None = None
+    """Writes the model into a folder, from where the backend's `load` takes it."""
 
     def __call__(self) -> object:
         return self.run()
+
+
+Load = Callable[[Path, int], Callable[[], object]]
 
 
 class Backend(Protocol):
@@ -44,6 +50,8 @@ class Backend(Protocol):
     precisions: tuple[str, ...]
     package: str
     """Name of its distribution, for the version."""
+    load: Load | None
+    """One inference of what `Runner.save` left in a folder, on so many threads; None where there is no such file."""
 
     def missing(self, precision: str | None = None) -> str | None:
         """One line why it cannot run here (in this precision), or None."""
@@ -65,7 +73,8 @@ Prepare = Callable[[Graph, Deployment, Weights, "Array | None"], Runner]
 
 
 def backend(name: str, *, module: str, package: str, install: str, precisions: tuple[str, ...],
-            lacks: Callable[[str], str | None] = lambda _: None) -> Callable[[Prepare], Backend]:  # fmt: skip
+            lacks: Callable[[str], str | None] = lambda _: None,
+            load: Load | None = None) -> Callable[[Prepare], Backend]:  # fmt: skip
     """Decorator that registers a function as the backend `name`, with the checks that all of them need.
 
     `module` is what it imports, `install` what pip is to install. `lacks` says what else is missing for a precision.
@@ -91,7 +100,7 @@ def backend(name: str, *, module: str, package: str, install: str, precisions: t
                 raise ValueError(reason)
             return prepare(graph, deployment, random_weights(graph) if weights is None else weights, calibration)
 
-        facts = {"precisions": precisions, "package": package, "missing": missing}
+        facts = {"precisions": precisions, "package": package, "missing": missing, "load": load}
         made: Any = part(BACKENDS, name, **facts)(checked)
         return made  # type: ignore[no-any-return]
 

@@ -6,7 +6,11 @@ does not offer here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from evaluator.backends import Array, Runner, backend, calibration_batches, fixed_image
 from evaluator.record import Deployment
@@ -32,8 +36,20 @@ def session_of(model: bytes, threads: int) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
+def load(folder: Path, threads: int) -> Callable[[], object]:
+    """One inference of a saved model."""
+    ready = session_of((folder / "model.onnx").read_bytes(), threads)
+    image = {"image": np.zeros(ready.get_inputs()[0].shape, np.float32)}
+    return lambda: ready.run(None, image)
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Write a model."""
+    path.write_bytes(data)
+
+
 @backend("onnxruntime", module="onnxruntime", package="onnxruntime", install="onnxruntime",
-         precisions=("fp32", "int8"))  # fmt: skip
+         precisions=("fp32", "int8"), load=load)  # fmt: skip
 def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration: Array | None) -> Runner:
     """ONNX Runtime's CPU provider."""
     model = to_onnx(graph, weights, batch=deployment.batch)
@@ -43,6 +59,8 @@ def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration:
 
         batches, detail["calibration"] = calibration_batches(graph, deployment, calibration)
         model = quantised(model, batches)
-    ready = session_of(model.SerializeToString(), deployment.threads)
+    data = model.SerializeToString()
+    ready = session_of(data, deployment.threads)
     image = {"image": fixed_image(graph, deployment)}
-    return Runner(run=lambda: ready.run(None, image), outputs=lambda x: ready.run(None, {"image": x}), detail=detail)
+    return Runner(run=lambda: ready.run(None, image), outputs=lambda x: ready.run(None, {"image": x}), detail=detail,
+                  save=lambda folder: keep(folder / "model.onnx", data))  # fmt: skip

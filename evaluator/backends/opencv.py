@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,23 @@ from space.graph import Graph
 from space.onnx import Weights, to_onnx
 
 
+def load(folder: Path, threads: int) -> Callable[[], object]:
+    """One inference of a saved model."""
+    import cv2
+
+    cv2.setNumThreads(threads)
+    net = cv2.dnn.readNetFromONNX(str(folder / "model.onnx"))
+    image = np.load(folder / "image.npy")
+
+    def run() -> object:
+        net.setInput(image, "image")
+        return net.forward(net.getUnconnectedOutLayersNames())
+
+    return run
+
+
 @backend("opencv", module="cv2", package="opencv-python-headless", install="csp-explorer[opencv]",
-         precisions=("fp32",))  # fmt: skip
+         precisions=("fp32",), load=load)  # fmt: skip
 def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration: Array | None) -> Runner:
     """OpenCV DNN. Its thread count holds for the whole process."""
     import cv2
@@ -28,4 +45,8 @@ def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration:
         net.setInput(x, "image")
         return [np.array(found) for found in net.forward(names)]
 
-    return Runner(run=lambda: outputs(image), outputs=outputs)
+    def save(folder: Path) -> None:
+        (folder / "model.onnx").write_bytes(data)
+        np.save(folder / "image.npy", image)
+
+    return Runner(run=lambda: outputs(image), outputs=outputs, save=save)

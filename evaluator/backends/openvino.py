@@ -7,7 +7,9 @@ import importlib.util
 import io
 import logging
 import os
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,27 @@ def lacks(precision: str) -> str | None:
     return None
 
 
+def _settings(precision: str, threads: int) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": HINTS[precision],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # all candidates of a round would be pinned to the same cores
+    }
+
+
+def load(folder: Path, threads: int) -> Callable[[], object]:
+    """One inference of a saved model."""
+    import openvino
+
+    settings = _settings((folder / "precision").read_text(), threads)
+    compiled = openvino.Core().compile_model(folder / "model.xml", "CPU", settings)
+    request, image = compiled.create_infer_request(), np.zeros(compiled.input(0).shape, np.float32)
+    return lambda: request.infer([image], share_inputs=True)
+
+
 @backend("openvino", module="openvino", package="openvino", install="csp-explorer[openvino]",
-         precisions=("fp32", "fp16", "bf16", "int8"), lacks=lacks)  # fmt: skip
+         precisions=("fp32", "fp16", "bf16", "int8"), lacks=lacks, load=load)  # fmt: skip
 def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration: Array | None) -> Runner:
     """OpenVINO's CPU plugin, one stream."""
     import openvino
@@ -49,13 +70,7 @@ def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration:
     if deployment.precision == "int8":
         batches, detail["calibration"] = calibration_batches(graph, deployment, calibration)
         model = quantised(model, batches)
-    settings = {
-        "INFERENCE_PRECISION_HINT": HINTS[deployment.precision],
-        "INFERENCE_NUM_THREADS": deployment.threads,
-        "NUM_STREAMS": 1,
-        "ENABLE_CPU_PINNING": False,  # all candidates of a round would be pinned to the same cores
-    }
-    compiled = core.compile_model(model, "CPU", settings)
+    compiled = core.compile_model(model, "CPU", _settings(deployment.precision, deployment.threads))
     request, number = compiled.create_infer_request(), len(graph.outputs)
     image = fixed_image(graph, deployment)
 
@@ -63,7 +78,11 @@ def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration:
         found = request.infer([x])
         return [np.array(found[k], np.float32) for k in range(number)]
 
-    return Runner(run=lambda: request.infer([image], share_inputs=True), outputs=outputs, detail=detail)
+    def save(folder: Path) -> None:
+        openvino.save_model(model, folder / "model.xml", compress_to_fp16=False)
+        (folder / "precision").write_text(deployment.precision)
+
+    return Runner(run=lambda: request.infer([image], share_inputs=True), outputs=outputs, detail=detail, save=save)
 
 
 def quantised(model: Any, batches: list[Array]) -> Any:
