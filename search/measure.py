@@ -174,7 +174,10 @@ def _targets(row: StudyRow, backends: list[str] | None, precisions: list[str] | 
         if precision not in BYTES:
             raise UsageError(unknown("precision", precision, list(BYTES)))
     for backend in backends or []:
-        BACKENDS.get(backend)
+        try:
+            BACKENDS.get(backend)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
     return [
         Target(device=environment().host, backend=backend, deployment=replace(deployment, precision=precision))
         for backend in dict.fromkeys(backends or [DEFAULT_BACKEND])

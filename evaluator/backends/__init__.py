@@ -17,7 +17,7 @@ import numpy as np
 from evaluator.record import Deployment
 from space.graph import Graph
 from space.onnx import Weights, random_weights
-from space.registry import Registry, part, unknown
+from space.registry import Registry, part
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 CALIBRATION_IMAGES = 8
@@ -87,7 +87,7 @@ def backend(name: str, *, module: str, package: str, install: str, precisions: t
 
     def missing(precision: str | None = None) -> str | None:
         if precision is not None and precision not in precisions:
-            return unknown(f"precision of backend '{name}'", precision, list(precisions))
+            return f"backend '{name}' has no {precision}; it has {', '.join(precisions)}"
         return absent() or lacks(precision or precisions[0])
 
     def wrap(prepare: Prepare) -> Backend:
