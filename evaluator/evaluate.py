@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.device import find
 from evaluator.metrics import metric
 from evaluator.recipe import recipe_for
-from evaluator.record import Evaluation, Job, Measurement, environment
+from evaluator.record import Deployment, Evaluation, Job, Measurement, environment
 from evaluator.tasks import TASKS, Analytic
 from space.architecture import Architecture
 from space.lower import lower
@@ -96,3 +96,10 @@ def retrain(job: Job, path: str, said: Mapping[str, Any]) -> Evaluation:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write(path, network.state_dict(), {**said, "scores": scores})
     return evaluation
+
+
+def quantisation_loss(job: Job, targets: Sequence[tuple[str, Deployment]]) -> list[list[Measurement]]:
+    """What precisions cost in the score; see `evaluator.quantised`."""
+    from evaluator.quantised import quantisation_loss
+
+    return quantisation_loss(job, targets)

@@ -63,6 +63,14 @@ _ALL = [
     _metric("latency_median_ms", "ms", "minimize", "latency of one inference, median of the rounds"),
     _metric("latency_p90_ms", "ms", "minimize", "latency of one inference, 90th percentile of the rounds"),
     _metric("latency_cpu_ms", "ms", "minimize", "processor time of one inference, median of the rounds"),
+    _metric("images_per_second", "1/s", "maximize", "batch over latency_ms: one stream, one inference after another"),
+    _metric("process_peak_bytes", "B", "minimize",
+            "resident memory of a process at its peak with runtime and network, less the process before", False,
+            2**-20, "MiB"),
+    _metric("energy_mj", "mJ", "minimize",
+            "energy of the processor package or card for one inference, idling included"),
+    _metric("quantised_score", "", "maximize", "the task's score through this runtime in this precision"),
+    _metric("quantisation_loss", "", "minimize", "score through this runtime in fp32 minus quantised_score"),
     _metric("synflow", "", "maximize", "untrained: log10 of the weights' synaptic flow (Tanaka et al. 2020)"),
     _metric("naswot", "", "maximize", "untrained: log determinant of units' agreement on images (Mellor et al. 2021)"),
     _metric("grad_norm", "", "maximize", "untrained: loss gradient's norm, sum over layers (Abdelfattah et al. 2021)"),
@@ -89,6 +97,9 @@ METRICS: dict[str, Metric] = _Metrics({metric.name: metric for metric in _ALL})
 ZERO_COST = ("synflow", "naswot", "grad_norm", "zen")
 """Scores of the untrained network at the proxy's size: measured with a seed, shown and correlated, never an objective
 or a limit. `python -m search.audit --zero-cost` computes them."""
+
+ON_RUNTIMES = ("images_per_second", "process_peak_bytes", "energy_mj", "quantised_score", "quantisation_loss")
+"""What `python -m search.measure` finds out of chosen candidates: never an objective or a limit of a search."""
 
 
 def metric(name: str) -> Metric:

@@ -1,15 +1,18 @@
 """What a candidate costs at its deployment: counted on paper, and timed on the host.
 
-The protocol of the timing is that of `evaluator.timing`.
+The protocol of the timing is that of `evaluator.timing`. What a runtime computes is compared with torch before it is
+timed (`evaluator.oracle`); one that computes something else has no latency but a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from evaluator.backends import BACKENDS
+from evaluator.backends import BACKENDS, Runner
+from evaluator.machine import Unreadable, energy_mj, reading
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment, Measurement, environment
 from evaluator.timing import ROUNDS, WARM_UP, Array, race
@@ -19,6 +22,8 @@ from space.lower import lower
 
 NOISY = 0.3
 """A candidate whose median is this share above its 25th percentile was not timed on a quiet machine."""
+ON_CARDS = ("cuda", "tensorrt")
+EXTRAS = ("process_peak_bytes", "energy_mj")
 
 
 def paper(architecture: Architecture, deployment: Deployment) -> list[Measurement]:
@@ -42,52 +47,79 @@ def paper(architecture: Architecture, deployment: Deployment) -> list[Measuremen
     ]
 
 
+def runtime_row(metric: str, value: float | None, deployment: Deployment, backend: str, **other: Any) -> Measurement:
+    """A measurement on a runtime of this machine, or, with `value` None and a `reason`, that there is none."""
+    here = environment()
+    detail = {"deployment": deployment.to_dict(), **other.pop("detail", {})}
+    return Measurement(metric=metric, value=value, unit=METRICS[metric].unit, device=here.host, backend=backend,
+                       deployment=deployment.id, batch=deployment.batch, precision=deployment.precision,
+                       threads=deployment.threads, detail=detail, environment=here, **other)  # fmt: skip
+
+
 def latency(architectures: Sequence[Architecture], deployment: Deployment, *, backend: str = "onnxruntime",
-            rounds: int = ROUNDS, warm_up: int = WARM_UP) -> list[list[Measurement]]:  # fmt: skip
-    """Time `architectures` round-robin; one list of measurements each.
+            rounds: int = ROUNDS, warm_up: int = WARM_UP, extras: bool = False) -> list[list[Measurement]]:  # fmt: skip
+    """Time `architectures` round-robin; one list of measurements each. `extras` adds memory and energy.
 
     Nothing else of ours may run meanwhile. Raises what the backend raises.
     """
+    from evaluator.oracle import Mismatch, check
+
     prepare = BACKENDS.get(backend)
-    runs = [
-        prepare(lower(a, deployment.height, deployment.width, num_classes=deployment.num_classes), deployment)
-        for a in architectures
-    ]
-    result = race(runs, rounds=rounds, warm_up=warm_up)
-    load = {"load_average_before": result.load_average_before, "load_average_after": result.load_average_after}
-    return [_summary(result.wall_ms[i], result.cpu_ms[i], deployment, backend, load) for i in range(len(runs))]
+    runners: list[Runner] = []
+    rows: list[list[Measurement]] = []
+    for architecture in architectures:
+        graph = lower(architecture, deployment.height, deployment.width, num_classes=deployment.num_classes)
+        runner = prepare(graph, deployment)
+        try:
+            runner.detail["difference_from_torch"] = check(graph, deployment, runner)
+        except Mismatch as error:
+            rows.append([runtime_row("latency_ms", None, deployment, backend, reason=str(error))])
+        else:
+            rows.append([])
+            runners.append(runner)
+    fit = [index for index, found in enumerate(rows) if not found]
+    before = reading()
+    result = race(runners, rounds=rounds, warm_up=warm_up)
+    after = reading()
+    machine = {f"{name}_{when}": value for when, seen in (("before", before), ("after", after))
+               for name, value in seen.items()}  # fmt: skip
+    for place, index in enumerate(fit):
+        detail = {**machine, **runners[place].detail}
+        rows[index] = _summary(result.wall_ms[place], result.cpu_ms[place], deployment, backend, detail)
+        if extras:
+            rows[index] += _extras(architectures[index], deployment, backend, runners[place])
+    return rows
 
 
 def _summary(wall_ms: Array, cpu_ms: Array, deployment: Deployment, backend: str,
-             load: dict[str, float]) -> list[Measurement]:  # fmt: skip
+             detail: dict[str, Any]) -> list[Measurement]:  # fmt: skip
     p25, median, p75, p90 = (float(x) for x in np.percentile(wall_ms, [25, 50, 75, 90]))
-    here = environment()
-    detail = {
-        **load,
-        "deployment": deployment.to_dict(),
-        "spread": "interquartile range",
-        "noisy": bool(median > (1 + NOISY) * p25),
+    detail = {**detail, "spread": "interquartile range", "noisy": bool(median > (1 + NOISY) * p25)}
+    values = {
+        "latency_ms": p25,
+        "latency_median_ms": median,
+        "latency_p90_ms": p90,
+        "latency_cpu_ms": float(np.median(cpu_ms)),
+        "images_per_second": deployment.batch * 1e3 / p25,
     }
-    return [
-        Measurement(
-            metric=name,
-            value=value,
-            unit="ms",
-            spread=p75 - p25 if name == "latency_ms" else None,
-            n=len(wall_ms),
-            device=here.host,
-            backend=backend,
-            deployment=deployment.id,
-            batch=deployment.batch,
-            precision=deployment.precision,
-            threads=deployment.threads,
-            detail=detail,
-            environment=here,
-        )
-        for name, value in (
-            ("latency_ms", p25),
-            ("latency_median_ms", median),
-            ("latency_p90_ms", p90),
-            ("latency_cpu_ms", float(np.median(cpu_ms))),
-        )
-    ]
+    rows = []
+    for name, value in values.items():
+        spread = p75 - p25 if name == "latency_ms" else None
+        rows.append(runtime_row(name, value, deployment, backend, n=len(wall_ms), spread=spread, detail=detail))
+    return rows
+
+
+def _extras(architecture: Architecture, deployment: Deployment, backend: str, runner: Runner) -> list[Measurement]:
+    from evaluator.footprint import process_peak_bytes
+
+    asked: dict[str, Callable[[], float]] = {
+        "process_peak_bytes": lambda: float(process_peak_bytes(architecture, deployment, backend, runner)),
+        "energy_mj": lambda: energy_mj(runner, card=backend in ON_CARDS),
+    }
+    rows = []
+    for name, ask in asked.items():
+        try:
+            rows.append(runtime_row(name, ask(), deployment, backend))
+        except Unreadable as error:
+            rows.append(runtime_row(name, None, deployment, backend, reason=str(error)))
+    return rows

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -73,6 +74,9 @@ def environment() -> Environment:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = "not installed"
+    for name in ("openvino", "nncf", "opencv-python-headless", "ncnn", "tensorrt"):  # named only where they are
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
     cpu, cores = _cpu_model(), os.cpu_count() or 1
     return Environment(
         host=f"{cpu} x{cores}",

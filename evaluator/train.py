@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -280,7 +280,7 @@ class Classifier:
         return F.cross_entropy(outputs[0], classes_B.long())
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
+    def evaluate(self, network: Callable[[Tensor], list[Tensor]], split: Split) -> dict[str, float | None]:
         right, loss = 0, 0.0
         for images, targets in _chunks(split, self.chunk):
             outputs, classes_B = network(to_input(images, self.device, self.task)), targets.to(self.device)
@@ -308,7 +308,7 @@ class Detector:
         return detection.loss(raw_BNX, self.grid, targets_BG5, self.recipe)
 
     @torch.inference_mode()
-    def evaluate(self, network: Network, split: Split) -> dict[str, float | None]:
+    def evaluate(self, network: Callable[[Tensor], list[Tensor]], split: Split) -> dict[str, float | None]:
         found, loss = [], 0.0
         for chunk, (images, targets) in enumerate(_chunks(split, self.chunk)):
             raw_BNX = detection.flatten(network(to_input(images, self.device, self.task)), self.task.num_classes)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
@@ -20,6 +18,8 @@ from search.command import (
     shown_database,
     stopping,
 )
+from search.engines.batches import each_alone
+from search.selection import study_of
 
 if TYPE_CHECKING:
     from evaluator.record import Job
@@ -117,14 +117,7 @@ def run(
 
 
 def _study(store: Store, name: str | None) -> StudyRow:
-    from space.registry import unknown
-
-    studies = store.studies()
-    if not studies:
-        raise UsageError("the database holds no study yet; run `python -m search.run` first")
-    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
-    if found is None:
-        raise UsageError(unknown("study", name, [row.name for row in studies]))
+    found = study_of(store, name)
     if "complete" not in set(store.frame(found.name)["state"]):
         raise UsageError(f"study '{found.name}' has no complete candidate to audit; go on with `python -m search.run`")
     return found
@@ -212,7 +205,7 @@ class Work:
         from evaluator.evaluate import evaluate, score_untrained
 
         scored, number = 0, sum(map(len, self.batches))
-        for batch, rows in _each(engine, score_untrained, self.batches, stop,
+        for batch, rows in each_alone(engine, score_untrained, self.batches, stop,
                                  lambda batch: (batch, self.task, self.recipe, self.row.seed)):  # fmt: skip
             if isinstance(rows, str) and len(batch) > 1:  # halves, until the culprit is alone
                 middle = len(batch) // 2
@@ -222,7 +215,7 @@ class Work:
                 self.store.record(architecture, found)
             scored += len(batch)
             say(f"[{scored:3d}/{number}] zero-cost scores" + (f"  failed: {rows}" if isinstance(rows, str) else ""))
-        for count, (job, found) in enumerate(_each(engine, evaluate, self.jobs, stop, lambda job: (job,)), 1):
+        for count, (job, found) in enumerate(each_alone(engine, evaluate, self.jobs, stop, lambda job: (job,)), 1):
             self._record(job, found, f"[{count:3d}/{len(self.jobs)}]")
         return not stop.is_set()
 
@@ -249,32 +242,6 @@ class Work:
         value = next((m.value for m in evaluation.measurements if m.metric == score), None)
         result = f"failed: {evaluation.reason}" if evaluation.state == "failed" else METRICS[score].show(value)
         say(f"{label} {job.architecture.id}  {score} {result}")
-
-
-def _each(engine: Engine, function: Callable[..., Any], todo: list[Any], stop: threading.Event,
-          arguments: Callable[[Any], tuple[Any, ...]]) -> Iterator[tuple[Any, Any]]:  # fmt: skip
-    """Each item of `todo`, which may grow meanwhile, with what the function gave, or with the reason of a failure.
-
-    Ends early, without what is still running, when `stop` is set.
-    """
-    from search.engines.guard import CandidateError
-
-    waiting: dict[Future[Any], Any] = {}
-    position = 0
-    while not stop.is_set():
-        while len(waiting) < engine.workers and position < len(todo) and not stop.is_set():
-            waiting[engine.submit(function, *arguments(todo[position]))] = todo[position]
-            position += 1
-        if not waiting:
-            return
-        done, _ = wait(waiting, timeout=0.2, return_when=FIRST_COMPLETED)
-        for future in done:
-            item = waiting.pop(future)
-            try:
-                result = future.result()
-            except CandidateError as error:
-                result = str(error)
-            yield item, result
 
 
 def say(text: str) -> None:

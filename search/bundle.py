@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from search.bundled import measure
-from search.command import UsageError, call, shown_database
+from search.command import UsageError, call, open_to_read, shown_database
+from search.selection import check_choice, chosen, study_of
 
 if TYPE_CHECKING:
     from evaluator.record import Deployment
@@ -91,20 +92,13 @@ def run(
     output
         The zip to write.
     """
-    if (top is not None) + front + (ids is not None) > 1:
-        raise UsageError("--top, --front and --ids exclude each other; give one of them")
-    if top is not None and top < 1:
-        raise UsageError(f"--top is {top}; it must be at least 1")
-
-    from search.store import Store
-    from search.verify import _chosen, _study
-
+    check_choice(top, front, ids)
     shown_database(db)
-    with Store.open(db, create=False) as store:  # brings an older schema up to date
-        row = _study(store, name)
+    with open_to_read(db) as store:
+        row = study_of(store, name)
         name_there, deployments = _deployments(row, device, precision)
-        chosen = _chosen(store.frame(row.name), row, top, ids)
-        found = [(identity, store.architecture(identity)) for identity in chosen]
+        wanted = chosen(store.frame(row.name), row, top, ids, verb="bundle", done="bundled")
+        found = [(identity, store.architecture(identity)) for identity in wanted]
     models = [model for identity, architecture in found if architecture is not None
               for model in candidate(identity, architecture.to_dict(), deployments)]  # fmt: skip
     if not models:

@@ -84,19 +84,6 @@ def open_to_read(db: str) -> Store:
         return Store.open(db, create=False, read_only=True)
 
 
-def find_study(store: Store, name: str | None) -> StudyRow:
-    """The study called `name`, or the one that changed last. Raises UsageError where there is none."""
-    from space.registry import unknown
-
-    studies = store.studies()
-    if not studies:
-        raise UsageError("the database holds no study yet; run `python -m search.run` first")
-    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
-    if found is None:
-        raise UsageError(unknown("study", name, [row.name for row in studies]))
-    return found
-
-
 def find_device(name: str) -> Device:
     """What `--device` means here; asked in a process of its own, as only workers import torch."""
     from evaluator.device import DeviceError, find, needs_torch

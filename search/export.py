@@ -285,8 +285,8 @@ class _Export:
         return found
 
     def _optuna(self, found: Found | None, scratch: Path, facts: dict[str, Any]) -> None:
-        from search.find import study_of
         from search.samplers.ecosystem import write_study
+        from search.selection import study_of
 
         assert self.store is not None
         row = (found.row if found else None) or study_of(self.store, self.name)

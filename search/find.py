@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.command import UsageError
+from search.selection import study_of
 
 if TYPE_CHECKING:
     from search.store import Store, StudyRow
@@ -28,19 +29,6 @@ class Found:
     num_anchors: int = 2
     num_classes: int | None = None
     """Of a file or of the zoo; a candidate has its task's."""
-
-
-def study_of(store: Store, name: str | None) -> StudyRow:
-    """The study called `name`, or the one that changed last. Raises UsageError."""
-    from space.registry import unknown
-
-    studies = store.studies()
-    if not studies:
-        raise UsageError("the database holds no study yet; run `python -m search.run` first")
-    found = studies[0] if name is None else next((row for row in studies if row.name == name), None)
-    if found is None:
-        raise UsageError(unknown("study", name, [row.name for row in studies]))
-    return found
 
 
 def is_file(network: str) -> bool:

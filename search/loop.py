@@ -13,18 +13,18 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from evaluator.evaluate import evaluate
-from evaluator.profile import latency, paper
+from evaluator.profile import latency, paper, runtime_row
 from evaluator.recipe import recipe_for
-from evaluator.record import Evaluation, Fidelity, Job, Measurement, environment
+from evaluator.record import Evaluation, Fidelity, Job, environment
 from evaluator.tasks import TASKS, Analytic
 from search import pareto
 from search.engines import Engine
+from search.engines.batches import each_guarded
 from search.engines.guard import CandidateError
 from search.predictors import predicted
 from search.progress import Interrupted, Progress, Summary, Values
@@ -403,30 +403,24 @@ class Search:
         return going
 
     def _latency(self, batch: Sequence[Proposal]) -> None:
-        """Record latencies. If the measuring process fails, halve the batch until the culprit is alone."""
-        architectures = [proposal.architecture for proposal in batch]
-        try:
+        """Record latencies; a candidate that cannot be measured is closed as failed."""
+
+        def submit(part: Sequence[Proposal]) -> Future[Any]:
             # The limit is that of one training; a set of slow candidates may take longer together.
-            run = partial(latency, backend=self.study.backend)
-            future = self.engine.submit(run, architectures, self.study.deployment, patience=LATENCY_PATIENCE)
-            self._wait([future])
-            results: list[list[Measurement]] = future.result()
-        except CandidateError as error:
-            if len(batch) == 1:
-                reason = f"latency could not be measured: {error}"
-                missing = Measurement(metric="latency_ms", value=None, unit="ms", reason=reason,
-                                      device=environment().host, backend=self.study.backend,
-                                      deployment=self.study.deployment.id, environment=environment())  # fmt: skip
-                self.store.record(architectures[0], [missing])
-                self._close(batch[0], "failed", reason)
-                return
-            middle = len(batch) // 2
-            self._latency(batch[:middle])
-            self._latency(batch[middle:])
-            return
-        for architecture, rows in zip(architectures, results, strict=True):
-            self.store.record(architecture, rows)
-            self._known[architecture.id].update({r.metric: r.value for r in rows if r.value is not None})
+            return self.engine.submit(latency, [proposal.architecture for proposal in part], self.study.deployment,
+                                      patience=LATENCY_PATIENCE)  # fmt: skip
+
+        for proposal, found in each_guarded(batch, submit, self._wait):
+            reason = str(found) if isinstance(found, CandidateError) else found[0].reason
+            if reason:
+                reason = f"latency could not be measured: {reason}"
+                missing = runtime_row("latency_ms", None, self.study.deployment, self.study.backend, reason=reason)
+                self.store.record(proposal.architecture, [missing])
+                self._close(proposal, "failed", reason)
+                continue
+            self.store.record(proposal.architecture, found)
+            values = {r.metric: r.value for r in found if r.value is not None}
+            self._known[proposal.architecture.id].update(values)
 
     def _train(self, batch: list[Proposal], fidelity: Fidelity, *, finish: bool) -> list[Proposal]:
         """Train a batch at one rung; returns those that succeeded. Each result is recorded as it comes."""

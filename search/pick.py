@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from search.command import UsageError, call, find_study, open_to_read, shown_database
+from search.command import UsageError, call, open_to_read, shown_database
+from search.selection import study_of
 
 NOTHING_FITS = 3
 """Exit code where no candidate fits the budgets of a device, or of all devices at once."""
@@ -72,7 +73,7 @@ def run(
         raise UsageError(f"--ladder is {ladder}; it must be 2 to {len(LADDER)}")
     shown = shown_database(db)
     with open_to_read(db) as store:
-        row = find_study(store, name)
+        row = study_of(store, name)
         listed = shortlist(store, row, measured_only=measured_only)
         if not listed.ids:
             raise UsageError(

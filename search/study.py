@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from evaluator.backends import BACKENDS
 from evaluator.data.build import prepare
 from evaluator.data.task import OwnData
-from evaluator.metrics import METRICS, ZERO_COST, metric
+from evaluator.metrics import METRICS, ON_RUNTIMES, ZERO_COST, metric
 from evaluator.recipe import recipe_for
 from evaluator.record import Deployment, Fidelity
 from evaluator.target import DEFAULT_BACKEND
@@ -285,6 +285,9 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
     if set(names) & set(ZERO_COST):
         raise StudyError(f"objectives {names}: scores of untrained networks ({', '.join(ZERO_COST)}) are shown and "
                          "correlated, never searched for; see `python -m search.audit`")  # fmt: skip
+    if unmeasured := [name for name in names if name in ON_RUNTIMES]:
+        raise StudyError(f"objectives {names}: a search does not measure {', '.join(unmeasured)}; "
+                         "`python -m search.measure` does afterwards")  # fmt: skip
     if METRICS[names[0]].paper or names[0].startswith("latency"):
         raise StudyError(f"the first objective is the trained score ('{task.objective}'), not '{names[0]}'")
     if names[0] in DETECTION if task.head_kind == "classifier" else names[0] == "accuracy":

@@ -20,10 +20,9 @@ from search.command import (
     shown_database,
     stopping,
 )
+from search.selection import check_choice, chosen, study_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from evaluator.record import Evaluation, Job
     from search.engines import Engine
     from search.store import Store, StudyRow
@@ -84,15 +83,11 @@ def run(
     engine
         Where trainings run: process (a guarded process each), or inline (in this one, for debugging).
     """
-    if (top is not None) + front + (ids is not None) > 1:
-        raise UsageError("--top, --front and --ids exclude each other; give one of them")
-    if top is not None and top < 1:
-        raise UsageError(f"--top is {top}; it must be at least 1")
+    check_choice(top, front, ids)
     if seeds is not None and not 2 <= seeds <= 100:
         raise UsageError(f"--seeds is {seeds}; it must be 2 to 100: a spread needs two trainings")
     check_limits_of_workers(workers, time_limit, memory_limit)
 
-    from search.find import study_of
     from search.store import Store
 
     shown = shown_database(db)
@@ -100,10 +95,10 @@ def run(
         row = study_of(store, name)
         visits = _image_visits(row, fidelity)
         frame = store.frame(row.name)
-        chosen = _chosen(frame, row, top, ids)
+        candidates = chosen(frame, row, top, ids, verb="verify", done="verified")
         limit = time_limit or TIME_LIMIT * max(1.0, visits / row.config["image_visits"][-1])
         seeds = seeds or row.config.get("verify", {}).get("seeds", SEEDS)
-        return _verify(store, row, chosen, visits, seeds, shown,
+        return _verify(store, row, candidates, visits, seeds, shown,
                        engine=lambda: engine_of(row, engine, workers, limit, memory_limit))  # fmt: skip
 
 
@@ -123,36 +118,6 @@ def _image_visits(row: StudyRow, fidelity: str) -> int:
             f"--fidelity is {visits}; it must be at least the {last} image visits of the study's last rung"
         )
     return visits
-
-
-def _chosen(frame: pd.DataFrame, row: StudyRow, top: int | None, ids: list[str] | None) -> list[str]:
-    """Ids to verify, best first. Raises UsageError that says what cannot be verified and why."""
-    import numpy as np
-
-    from search.pareto import best_first
-    from search.verification import proxy_front, proxy_values
-    from space.registry import unknown
-
-    states = dict(zip(frame["id"], frame["state"], strict=True))
-    reasons = dict(zip(frame["id"], frame["reason"], strict=True))
-    if "complete" not in states.values():
-        raise UsageError(f"study '{row.name}' has no complete candidate to verify; go on with `python -m search.run`")
-    if ids is None:
-        values = proxy_values(frame, row.config)
-        order = [int(i) for i in best_first(values) if not np.isnan(values[i]).any()]
-        on = proxy_front(frame, row.config)
-        return [str(frame["id"].iloc[i]) for i in (order[:top] if top else [i for i in order if on[i]])]
-    wanted = list(dict.fromkeys(part.strip() for text in ids for part in text.split(",") if part.strip()))
-    if not wanted:
-        raise UsageError("--ids is empty; give the ids of candidates, such as --ids 3f2a9c1be07d,0a1b2c3d4e5f")
-    for identity in wanted:
-        if identity not in states:
-            near = unknown("candidate", identity, list(states)).split(" Allowed:")[0].rstrip(".")
-            raise UsageError(f"{near}; study '{row.name}' has {len(states)} candidates (see `python -m dashboard`)")
-        if states[identity] != "complete":
-            reason = reasons[identity] if isinstance(reasons[identity], str) else "it is not trained yet"
-            raise UsageError(f"candidate '{identity}' is {states[identity]} and cannot be verified: {reason}")
-    return wanted
 
 
 # -- training

@@ -58,16 +58,16 @@ def _usable_stdout() -> None:
         sys.stdout.reconfigure(errors="replace")
 
 
-def image_size(text: str | None) -> tuple[int, int] | None:
-    """(height, width) of `416` or `320x416`, None of None. Raises UsageError with what is allowed."""
+def image_size(text: str | None, option: str = "--resolution") -> tuple[int, int] | None:
+    """(height, width) of `416` or `320x416`, None of None. Raises UsageError with what is allowed for `option`."""
     if text is None:
         return None
     match = re.fullmatch(r"([0-9]{1,9})(?:[x×]([0-9]{1,9}))?", text.strip().lower())
     if not match:
-        raise UsageError(f"--resolution is '{text}'; give a size such as 416, or height x width such as 320x416")
+        raise UsageError(f"{option} is '{text}'; give a size such as 416, or height x width such as 320x416")
     height, width = int(match[1]), int(match[2] or match[1])
     if not 1 <= min(height, width) <= max(height, width) <= LARGEST_SIDE:
-        raise UsageError(f"--resolution is '{text}'; sides are 1 to {LARGEST_SIDE} pixels")
+        raise UsageError(f"{option} is '{text}'; sides are 1 to {LARGEST_SIDE} pixels")
     return height, width
 
 
