@@ -356,7 +356,10 @@ def _results(store: Store, row: StudyRow, identities: Sequence[str],
                           & (frame["deployment"] == target.deployment.id)]  # fmt: skip
             values = {f["metric"]: f["value"] for f in facts.to_dict("records") if f["value"] == f["value"]}
             reasons = {f["metric"]: f["reason"] for f in facts.to_dict("records") if f["metric"] not in values}
-            yield {"id": identity, "device": target.device, "backend": target.backend,
+            noisy = any(
+                f["metric"] == "latency_ms" and f["detail"].get("noisy", False) for f in facts.to_dict("records")
+            )
+            yield {"id": identity, "device": target.device, "backend": target.backend, "noisy": noisy,
                    "deployment": target.deployment.to_dict(), "values": values, "missing": reasons}  # fmt: skip
 
 
@@ -377,6 +380,9 @@ def _report(store: Store, row: StudyRow, identities: Sequence[str], targets: Seq
         where = f"{result['backend']}/{result['deployment']['precision']}"
         table.add_row(result["id"], where, *(METRICS[name].show(result["values"].get(name)) for name in seen))
     cli.console().print(table, markup=False)
+    if noisy := sum(result["noisy"] for result in results):
+        print(f"{noisy} of {len(results)} latencies are noisy: their median lies 30 % above the 25th percentile; "
+              "measure them anew on a quiet machine with --again")  # fmt: skip
     reasons = dict.fromkeys(f"{metric}: {why}" for r in results for metric, why in r["missing"].items())
     for reason in reasons:
         print(f"missing {reason}")
