@@ -126,7 +126,8 @@ def report(table: LatencyTable, networks: Sequence[Architecture], graphs: Sequen
 def markdown(found: Report) -> str:
     """The report as a person reads it."""
     known = found.calibrated
-    versions = ", ".join(f"{name} {found.environment.versions[name]}" for name in ("onnxruntime", "numpy"))
+    here = found.environment.versions
+    versions = ", ".join(f"{name} {here[name]}" for name in (known.get("backend", ""), "numpy") if name in here)
     parts = [
         f"Latency of {len_of(found)} random networks that the calibration never saw, on {found.target}: "
         f"{found.latency_ms[0]:.2f} to {found.latency_ms[2]:.2f} ms, median {found.latency_ms[1]:.2f} ms "
