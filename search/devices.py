@@ -133,5 +133,5 @@ def advice(where: Target) -> str:
     if where.device == environment().host:
         return (f"`python -m search.measure --backend {where.backend} --precision {where.deployment.precision}` "
                 "measures, `python -m evaluator.calibrate` makes a latency table")  # fmt: skip
-    return (f"`python -m search.bundle --front --device {where.device} -o bundle.zip` makes what measures there, "
-            "`python -m search.ingest` takes its results")  # fmt: skip
+    return (f"`python -m search.bundle --front --calibrate --device {where.device} -o bundle.zip` makes what measures "
+            "there, `python -m search.ingest` takes its results")  # fmt: skip

@@ -21,6 +21,7 @@ from search.bundle import identity_of
 from search.bundled import measure
 from search.command import USAGE, UsageError, call, shown_database
 from search.database import StoreError
+from space.architecture import ArchitectureError
 
 if TYPE_CHECKING:
     from evaluator.record import Environment, Measurement
@@ -170,6 +171,7 @@ class _Ingest:
         self.stored: Counter[str] = Counter()
         """Runs by runtime and precision."""
         self.unfit: list[str] = []
+        self.tables: list[str] = []
         self.twice, self.unfinished = 0, 0
         self.refused: list[str] = []
 
@@ -248,10 +250,57 @@ class _Ingest:
         rows = rows_of(run, deployment, self._device, detail, self._environment)
         return self._known[run["id"]], rows
 
+    def calibration(self, runs: Iterable[tuple[str, Any]]) -> None:
+        """Fit a latency table to the calibration graphs of each runtime and deployment, and store it."""
+        groups: dict[str, list[tuple[str, Any]]] = {}
+        for place, run in runs:
+            if run.get("reason") is None and run.get("wall_ms"):
+                groups.setdefault(f"{run.get('backend')} {run.get('deployment', {}).get('precision')}", []).append(
+                    (place, run)
+                )
+        for key, found in groups.items():
+            try:
+                self._table(key, found)
+            except (KeyError, TypeError, AttributeError, ValueError) as error:
+                if isinstance(error, StoreError):
+                    raise
+                self.refuse(f"the calibration of {key}", str(error))
+
+    def _table(self, key: str, runs: Sequence[tuple[str, Any]]) -> None:
+        """Raises ValueError where a table cannot be fitted, or what a run of another form leads to."""
+        from evaluator.calibration import Specimen
+        from evaluator.latency_table import fit
+        from evaluator.record import Deployment, digest
+
+        deployment, backend = Deployment(**runs[0][1]["deployment"]), str(runs[0][1]["backend"])
+        timed = []
+        for place, run in runs:
+            try:
+                timed.append((Specimen.from_dict(run["spec"]).graph(deployment), _statistics(run)["p25"]))
+            except (Refused, ArchitectureError) as error:
+                self.refuse(place, str(error))
+        same = digest([run["checksum"] for _, run in runs])
+        if any(
+            row["data"]["calibrated"].get("checksum") == same for row in self._store.latency_tables(device=self._device)
+        ):
+            self.twice += len(runs)
+            return
+        table = fit(timed, calibrated={"device": self._device, "backend": backend, "deployment": deployment.to_dict(),
+                                       "study": self._row.name, "bundle": self._header["bundle"], "checksum": same,
+                                       "rounds": min(len(run["wall_ms"]) for _, run in runs)})  # fmt: skip
+        self._store.add_latency_table(
+            device=self._device, backend=backend, precision=deployment.precision, batch=deployment.batch,
+            threads=deployment.threads, data=table.to_dict(), environment=self._environment,
+        )  # fmt: skip
+        self.tables.append(f"stored a latency table of {self._device} ({key}), fitted to {len(timed)} graphs: its "
+                           f"cross-validated error is {table.error['median']:.1%} (median)")  # fmt: skip
+
     def report(self, path: Path, study: str) -> int:
         """Print what became of the file; returns the exit code."""
         for place, count in sorted(self.stored.items()):
             print(f"stored {count} candidates of '{study}' on {self._device} ({place})")
+        for line in self.tables:
+            print(line)
         for line in self.unfit:
             print(f"stored as missing: {line}")
         if self.twice:
@@ -261,12 +310,12 @@ class _Ingest:
                   "there, it goes on")  # fmt: skip
         if not self.refused:
             return 0
-        used = self.stored.total() + len(self.unfit) + self.twice
+        used = self.stored.total() + len(self.unfit) + len(self.tables) + self.twice
         print(f"{len(self.refused)} parts of '{path}' are refused", file=sys.stderr)
         return PARTLY if used else USAGE
 
 
-ROLES = {"candidate": _Ingest.candidates}
+ROLES = {"candidate": _Ingest.candidates, "calibration": _Ingest.calibration}
 """What stores the runs of each role, all of a file at once: a latency table is fitted on many of them."""
 
 

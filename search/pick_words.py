@@ -185,7 +185,9 @@ def _origins(listed: Shortlist, place: int) -> Iterator[str]:
     """Where latencies are not all measured, how many are what."""
     facts = [listed.fact(row, PREDICTED, place) for row in range(len(listed.ids))]
     missing = [fact for fact in facts if not known(fact["value"])]
-    kinds = Counter(fact["method"] or "measured" for fact in facts if known(fact["value"]))
+    kinds = Counter(
+        fact["method"] if isinstance(fact["method"], str) else "measured" for fact in facts if known(fact["value"])
+    )
     if len(kinds) > 1:
         yield f"{PREDICTED} there is {', '.join(f'{count} × {kind}' for kind, count in kinds.items())}"
     if missing:

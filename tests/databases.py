@@ -9,6 +9,7 @@ import numpy as np
 
 from evaluator.record import Deployment, Environment, Evaluation, Fidelity, Job, Measurement
 from search.store import Proposal, Store
+from search.study import load
 from search.verification import proxy_front
 from search.verify import jobs_of, take_effect
 from space.architecture import Architecture
@@ -29,6 +30,7 @@ def config(budget: int = 60) -> dict[str, Any]:
     """What search.run keeps of a study, as far as readers rely on it."""
     return {
         "task": "scenes",
+        "space": load().space_data,
         "image_visits": [4000],
         "recipe": {},
         "objectives": [{"metric": "ap", "direction": "maximize"}, {"metric": "macs", "direction": "minimize"},

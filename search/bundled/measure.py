@@ -31,6 +31,8 @@ FORMAT = 1
 BUNDLE, RESULTS = "csp-explorer bundle", "csp-explorer results"
 ROUNDS, WARM_UP, BLOCK = 100, 5, 10
 """Rounds in all, before they count, and between two writes of the results."""
+HEAT = 40
+"""Calibration graphs that are in memory, and raced, together: there are hundreds."""
 SAMPLES = 16
 """Values of each output that are compared."""
 
@@ -339,6 +341,14 @@ def new_run(backend: str, model: Json, threads: int) -> Json:
             "check": None, "reason": None, "before": None, "after": None, "measured_at": None}  # fmt: skip
 
 
+def heats(entries: Sequence[Entry]) -> list[list[Entry]]:
+    """What is raced together: all candidates, then the calibration graphs, shuffled, a few at a time."""
+    candidates = [entry for entry in entries if entry.run["role"] == "candidate"]
+    others = [entry for entry in entries if entry.run["role"] != "candidate"]
+    random.Random(0).shuffle(others)
+    return [candidates] * bool(candidates) + [others[k : k + HEAT] for k in range(0, len(others), HEAT)]
+
+
 def measure(backend: str, entries: Sequence[Entry], folder: Path, rounds: int, save: Callable[[], None]) -> None:
     """Bring every run of one runtime to `rounds`, writing after each block."""
     ready = []
@@ -528,7 +538,8 @@ def run(given: Sequence[str] | None = None) -> int:
     save()  # fails here, before any work, where nothing can be written
     try:
         for backend in backends:
-            measure(backend, [entry for entry in entries if entry.backend == backend], folder, options.rounds, save)
+            for heat in heats([entry for entry in entries if entry.backend == backend]):
+                measure(backend, heat, folder, options.rounds, save)
     except KeyboardInterrupt:
         say(f"stopped; {options.output} keeps what was measured, and the same command goes on")
         return 130
@@ -558,7 +569,8 @@ def _entries(models: Sequence[Json], backends: Sequence[str], threads: int, know
 def _report(entries: Sequence[Entry], output: Path) -> int:
     line = "{:<14} {:<12} {:<10} {:>9} {:>9} {:>9} {:>6}".format
     print(line("network", "runtime", "precision", "p25 ms", "median", "p90", "n"))
-    for entry in sorted(entries, key=lambda one: (one.run["summary"] or {"p25": math.inf})["p25"]):
+    shown = [entry for entry in entries if entry.run["role"] == "candidate"]
+    for entry in sorted(shown, key=lambda one: (one.run["summary"] or {"p25": math.inf})["p25"]):
         run, found = entry.run, entry.run["summary"]
         place = run["id"], run["backend"], run["deployment"]["precision"]
         if found:
@@ -566,6 +578,9 @@ def _report(entries: Sequence[Entry], output: Path) -> int:
             print(line(*place, *times, len(run["wall_ms"])))
         else:
             print(line(*place, "-", "-", "-", 0), run["reason"])
+    calibration = [entry.run["summary"] is not None for entry in entries if entry.run["role"] != "candidate"]
+    if calibration:
+        print(f"{sum(calibration)} of {len(calibration)} calibration graphs measured")
     print(f"\n{output} is complete; back at the database: python -m search.ingest {output.name}")
     sys.stdout.flush()
     return 0

@@ -22,11 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluator import timing
+from evaluator.calibration import Specimen
 from evaluator.devices import cards
+from evaluator.latency_table import LatencyTable, fit
 from evaluator.target import target
-from search import bundle, ingest
+from search import bundle, ingest, pick
 from search.bundled import measure
 from search.store import Store
+from space.lower import lower
 from tests import databases
 
 ROOT = Path(__file__).parents[2]
@@ -221,6 +224,43 @@ def test_what_the_script_measured_comes_back_as_rows_of_the_device(results, data
     assert json.loads(environment)["versions"]["onnxruntime"] != "not installed"
 
 
+def test_a_calibration_elsewhere_gives_the_device_a_table(packages, device, database, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bundle, "CALIBRATION_NETWORKS", 14)
+    monkeypatch.setattr(bundle, "CALIBRATION_KERNELS", 20)
+    given = ["--db", str(database)]
+    assert bundle.main([*given, "--top", "1", "--calibrate", "-o", str(tmp_path / "b.zip")]) == 0
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        archive.extractall(tmp_path / "board")
+    done = measured(packages, tmp_path / "board", "--device", "board", "--rounds", "4", "--backend", "onnxruntime")
+    assert done.returncode == 0, done.stderr
+    assert "calibration graphs measured" in done.stdout
+    results = tmp_path / "board" / "results.json"
+    assert ingest.main([str(results), *given]) == 0
+    assert "stored a latency table of board (onnxruntime fp32)" in capsys.readouterr().out
+    with Store.open(str(database), read_only=True) as store:
+        (row,) = store.latency_tables(device="board")
+        proposal = store.proposals(1)[-1]
+    assert row["environment"]["python"] == json.loads(results.read_text())["header"]["machine"]["python"]
+    # The table is the fit of what the file says, made here in another way.
+    size = databases.DEPLOYMENT
+    timed = [(Specimen.from_dict(run["spec"]).graph(size), float(np.percentile(run["wall_ms"], 25)))
+             for run in json.loads(results.read_text())["runs"] if run["role"] == "calibration"]  # fmt: skip
+    graph = lower(proposal.architecture, size.height, size.width, num_classes=size.num_classes)
+    assert LatencyTable.from_dict(row["data"]).predict(graph) == pytest.approx(fit(timed).predict(graph), rel=1e-6)
+    # Everything can be picked from now: what was measured, and what is predicted.
+    assert pick.main([*given, "--device", "board", "--max", "latency_ms=1000"]) == 0
+    assert "latency table" in capsys.readouterr().out
+    assert ingest.main([str(results), *given]) == 0
+    with Store.open(str(database), read_only=True) as store:
+        assert len(store.latency_tables()) == 1
+
+    def few(data):
+        data["runs"] = data["runs"][:8]
+
+    assert ingest.main([str(rewrite(results, tmp_path / "few.json", few)), *given]) == 1
+    assert "too few to fit a latency table" in capsys.readouterr().err
+
+
 def test_the_same_file_twice_stores_nothing_twice(results, database, capsys):
     assert ingest.main([str(results), "--db", str(database)]) == 0
     with Store.open(str(database)) as store:
@@ -262,8 +302,8 @@ def _unknown(data):
     data["runs"][0]["id"] = "0123456789ab"
 
 
-def _calibration(data):
-    data["runs"][0]["role"] = "calibration"
+def _role(data):
+    data["runs"][0]["role"] = "spy"
 
 
 def _unchecked(data):
@@ -289,7 +329,7 @@ def _lacks(data):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [(_unknown, "study 'default' has no candidate '0123456789ab'"),
-     (_other_classes, "with 80 classes, and the study has 10"), (_calibration, "its role is 'calibration'"),
+     (_other_classes, "with 80 classes, and the study has 10"), (_role, "its role is 'spy'"),
      (_unchecked, "not found to be right"),
      (_wrong_outputs, "not found to be right"), (_other_statistics, "not those of its rounds"),
      (_negative, "not a positive number"), (_lacks, "not a run of format 1")],
