@@ -10,9 +10,10 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ import numpy as np
 from evaluator.evaluate import evaluate
 from evaluator.profile import latency, paper, runtime_row
 from evaluator.recipe import recipe_for
-from evaluator.record import Evaluation, Fidelity, Job, environment
+from evaluator.record import Deployment, Evaluation, Fidelity, Job, Measurement, environment
+from evaluator.target import Target
 from evaluator.tasks import TASKS, Analytic
 from search import pareto
 from search.engines import Engine
@@ -93,9 +95,32 @@ class Search:
                     self.summary.stopped = f"no candidate of the last {MOST_BARREN} generations met the limits"
                     break
             self._kept.sweep()
+            self._measure_front()
         finally:
             self._save_timing()
         return self.summary
+
+    def _measure_front(self) -> None:
+        """Time the front on those of its predicted targets that are this machine."""
+        for found in self.study.predictors.values():
+            place = found.target
+            if place.device != environment().host:
+                continue
+            front = [network for identity in self.summary.front if (network := self.store.architecture(identity))]
+            missing = [network for network in front if not self._is_timed(network, place)]
+            if missing:
+                self.progress.phase(f"measuring the front on {place}: {len(missing)} candidates")
+                with self._clock("latency_seconds"):
+                    for network, rows in self._timed(missing, place.deployment, place.backend):
+                        self.store.record(network, rows)
+
+    def _is_timed(self, architecture: Architecture, place: Target) -> bool:
+        wanted = ("latency_ms", "measured", place.device, place.backend, place.deployment.id)
+        return any(
+            tuple(row[name] for name in ("metric", "origin", "device", "backend", "deployment")) == wanted
+            and row["value"] is not None
+            for row in self.store.measurements(architecture.id)
+        )
 
     def _tell_generation(self) -> None:
         """Tell the sampler of all proposals of the generation at once, in the order of their numbers.
@@ -404,23 +429,29 @@ class Search:
 
     def _latency(self, batch: Sequence[Proposal]) -> None:
         """Record latencies; a candidate that cannot be measured is closed as failed."""
+        proposals = {proposal.architecture.id: proposal for proposal in batch}
+        networks = [proposal.architecture for proposal in batch]
+        for network, rows in self._timed(networks, self.study.deployment, self.study.backend):
+            self.store.record(network, rows)
+            self._known[network.id].update({row.metric: row.value for row in rows if row.value is not None})
+            if rows[0].reason:
+                self._close(proposals[network.id], "failed", rows[0].reason)
 
-        def submit(part: Sequence[Proposal]) -> Future[Any]:
+    def _timed(self, networks: Sequence[Architecture], deployment: Deployment,
+               backend: str) -> Iterator[tuple[Architecture, list[Measurement]]]:  # fmt: skip
+        """Each network with its rows; the reason stands in the first where it cannot be measured."""
+        run = partial(latency, backend=backend)
+
+        def submit(part: Sequence[Architecture]) -> Future[Any]:
             # The limit is that of one training; a set of slow candidates may take longer together.
-            return self.engine.submit(latency, [proposal.architecture for proposal in part], self.study.deployment,
-                                      patience=LATENCY_PATIENCE)  # fmt: skip
+            return self.engine.submit(run, part, deployment, patience=LATENCY_PATIENCE)
 
-        for proposal, found in each_guarded(batch, submit, self._wait):
+        for network, found in each_guarded(networks, submit, self._wait):
             reason = str(found) if isinstance(found, CandidateError) else found[0].reason
             if reason:
                 reason = f"latency could not be measured: {reason}"
-                missing = runtime_row("latency_ms", None, self.study.deployment, self.study.backend, reason=reason)
-                self.store.record(proposal.architecture, [missing])
-                self._close(proposal, "failed", reason)
-                continue
-            self.store.record(proposal.architecture, found)
-            values = {r.metric: r.value for r in found if r.value is not None}
-            self._known[proposal.architecture.id].update(values)
+                found = [runtime_row("latency_ms", None, deployment, backend, reason=reason)]
+            yield network, found
 
     def _train(self, batch: list[Proposal], fidelity: Fidelity, *, finish: bool) -> list[Proposal]:
         """Train a batch at one rung; returns those that succeeded. Each result is recorded as it comes."""

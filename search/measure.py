@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import threading
@@ -55,9 +56,9 @@ def run(
     ids: Annotated[list[str] | None, Parameter(negative="")] = None,
     backend: Annotated[list[str] | None, Parameter(negative="")] = None,
     precision: Annotated[list[str] | None, Parameter(negative="")] = None,
-    threads: int | None = None,
-    batch: int | None = None,
-    size: str | None = None,
+    threads: Annotated[list[int] | None, Parameter(negative="")] = None,
+    batch: Annotated[list[int] | None, Parameter(negative="")] = None,
+    size: Annotated[list[str] | None, Parameter(negative="")] = None,
     rounds: int | None = None,
     extras: Annotated[bool, Parameter(negative="")] = False,
     accuracy: Annotated[bool, Parameter(negative="")] = False,
@@ -86,11 +87,11 @@ def run(
     precision
         fp32, fp16, bf16 or int8; may be repeated; the study's deployment's by default.
     threads
-        Threads of one inference; the study's deployment's by default.
+        Threads of one inference; may be repeated; the study's deployment's by default.
     batch
-        Images of one inference; the study's deployment's by default.
+        Images of one inference; may be repeated; the study's deployment's by default.
     size
-        Image size, 416 or height x width such as 320x416; the study's deployment's by default.
+        Image size, 416 or height x width such as 320x416; may be repeated; the study's deployment's by default.
     rounds
         Rounds of timing, 100 by default.
     extras
@@ -111,9 +112,11 @@ def run(
     """
     check_choice(top, front, ids)
     check_limits_of_workers(workers, time_limit, memory_limit)
-    for option, value, most in (("--threads", threads, 1024), ("--batch", batch, 4096), ("--rounds", rounds, 100_000)):
-        if value is not None and not 1 <= value <= most:
-            raise UsageError(f"{option} is {value}; it must be 1 to {most:,}")
+    given = (("--threads", threads or [], 1024), ("--batch", batch or [], 4096), ("--rounds", [rounds], 100_000))
+    for option, values, most in given:
+        for value in values:
+            if value is not None and not 1 <= value <= most:
+                raise UsageError(f"{option} is {value}; it must be 1 to {most:,}")
     if workers is not None and not accuracy:
         raise UsageError("--workers is for the trainings of --accuracy: timing is always alone")
 
@@ -152,9 +155,9 @@ def run(
 # -- what to measure
 
 
-def _targets(row: StudyRow, backends: list[str] | None, precisions: list[str] | None, *, threads: int | None,
-             batch: int | None, size: str | None) -> list[Target]:  # fmt: skip
-    """Every backend with every precision at the deployment asked for. Raises UsageError for names that are none."""
+def _targets(row: StudyRow, backends: list[str] | None, precisions: list[str] | None, *, threads: list[int] | None,
+             batch: list[int] | None, size: list[str] | None) -> list[Target]:  # fmt: skip
+    """Every backend with every precision at every deployment asked for. Raises UsageError for names that are none."""
     from evaluator.backends import BACKENDS
     from evaluator.record import Deployment, environment
     from evaluator.target import DEFAULT_BACKEND, Target
@@ -162,14 +165,8 @@ def _targets(row: StudyRow, backends: list[str] | None, precisions: list[str] | 
     from space.cost import BYTES
     from space.registry import unknown
 
-    deployment = Deployment(**row.config["deployment"])
-    side = cli.image_size(size, "--size")
-    changes: dict[str, Any] = {
-        "threads": threads,
-        "batch": batch,
-        **(dict(zip(("height", "width"), side)) if side else {}),
-    }
-    deployment = replace(deployment, **{key: value for key, value in changes.items() if value is not None})
+    own = Deployment(**row.config["deployment"])
+    sides = [side for text in size or [] if (side := cli.image_size(text, "--size"))]
     for precision in precisions or []:
         if precision not in BYTES:
             raise UsageError(unknown("precision", precision, list(BYTES)))
@@ -178,10 +175,20 @@ def _targets(row: StudyRow, backends: list[str] | None, precisions: list[str] | 
             BACKENDS.get(backend)
         except ValueError as error:
             raise UsageError(str(error)) from error
+    names = ("precision", "threads", "batch", "height", "width")
+    deployments = [
+        replace(own, **dict[str, Any](zip(names, (*chosen, *side))))
+        for *chosen, side in itertools.product(
+            precisions or [own.precision],
+            threads or [own.threads],
+            batch or [own.batch],
+            sides or [(own.height, own.width)],
+        )
+    ]
     return [
-        Target(device=environment().host, backend=backend, deployment=replace(deployment, precision=precision))
+        Target(device=environment().host, backend=backend, deployment=deployment)
         for backend in dict.fromkeys(backends or [DEFAULT_BACKEND])
-        for precision in dict.fromkeys(precisions or [deployment.precision])
+        for deployment in dict.fromkeys(deployments)
     ]
 
 
@@ -369,6 +376,7 @@ def _report(store: Store, row: StudyRow, identities: Sequence[str], targets: Seq
     from space import cli
 
     results = list(_results(store, row, identities, targets))
+    several = len({(d.height, d.width, d.batch, d.threads) for d in (target.deployment for target in targets)}) > 1
     if as_json:
         print(json.dumps(results, indent=1, ensure_ascii=False))
         return 0
@@ -377,7 +385,10 @@ def _report(store: Store, row: StudyRow, identities: Sequence[str], targets: Seq
     seen = [name for name in names if any(name in {**r["values"], **r["missing"]} for r in results)]
     table = cli.table(f"{row.name} on {environment().host}", ["candidate", "runtime", *seen], left=["runtime"])
     for result in results:
-        where = f"{result['backend']}/{result['deployment']['precision']}"
+        size = result["deployment"]
+        where = f"{result['backend']}/{size['precision']}"
+        if several:
+            where += f", {size['height']}x{size['width']}, batch {size['batch']}, threads {size['threads']}"
         table.add_row(result["id"], where, *(METRICS[name].show(result["values"].get(name)) for name in seen))
     cli.console().print(table, markup=False)
     if noisy := sum(result["noisy"] for result in results):

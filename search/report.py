@@ -83,7 +83,7 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
     if len(study.rungs) > 1:
         ends = ", ".join(f"{reached.get(f.image_visits, 0)} to {f.image_visits}" for f in study.rungs)
         out.print(Text(f"trained, in image visits: {ends}; the front is of the last"), soft_wrap=True)
-    for text in [*_closing(study, summary), *closing(store, row, frame, db)]:
+    for text in [*_closing(study, summary), *_foresight(study, store, row, summary), *closing(store, row, frame, db)]:
         out.print(Text(text), soft_wrap=True)
     options = "" if db == "csp.db" else f" --db {shlex.quote(db)}"
     unverified = int((best["verdict"] == "unverified").sum())
@@ -93,6 +93,24 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
         out.print(Text(f"{count} {len(best)} on this front are unverified; before you deploy one: "
                        f"python -m search.verify{options}{named}"), soft_wrap=True)  # fmt: skip
     out.print(Text(f"next: python -m dashboard{options}"), soft_wrap=True)
+
+
+def _foresight(study: Study, store: Store, row: StudyRow, s: Summary) -> list[str]:
+    """How each latency on a device was predicted, and how far that was off where the front was measured too."""
+    if not study.predictors:
+        return []
+    lines, rows = [found.words() for found in study.predictors.values()], store.deployed(row.name)
+    for found in study.predictors.values():
+        place = found.target
+        here = rows[(rows["metric"] == found.metric.partition("@")[0]) & rows["id"].isin(s.front)
+                    & (rows["device"] == place.device) & (rows["backend"] == place.backend)
+                    & (rows["deployment"] == place.deployment.id)]  # fmt: skip
+        table = here.pivot_table(index="id", columns="origin", values="value")
+        if {"measured", "predicted"} <= set(table):
+            off = (table["predicted"] / table["measured"] - 1).abs().dropna()
+            lines.append(f"{found.metric}: measured on {len(off)} of {len(s.front)} of the front; predicted within "
+                         f"{off.median():.1%} (median), {off.max():.1%} at worst")  # fmt: skip
+    return lines
 
 
 def _closing(study: Study, s: Summary) -> list[str]:
@@ -107,7 +125,7 @@ def _closing(study: Study, s: Summary) -> list[str]:
     ]
     if isinstance(TASKS.get(study.task), Analytic):
         lines[-1] = f"{study.score.metric}: a formula with the noise of a seed; nothing was trained" + (
-            "" if study.timed else ", and no latency was measured"
+            "" if study.timed or study.targeted else ", and no latency was measured"
         )
     if s.stopped:
         lines.insert(0, f"stopped early: {s.stopped}")

@@ -120,7 +120,7 @@ def run(
                   name=name, start=start, data=data, data_size=data_size)  # fmt: skip
     # A formula needs no process of its own, which would take a hundred times longer than its answer.
     analytic = isinstance(TASKS.get(chosen.task), Analytic)
-    kind = "inline" if analytic and not chosen.timed else engine
+    kind = "inline" if analytic and not chosen.timed and not chosen.targeted else engine
     if analytic and needs_torch(device) and device == "cuda":
         raise UsageError(f"--device is 'cuda', but task '{chosen.task}' trains nothing; leave the option out")
     place = find_device("cpu" if analytic else device)

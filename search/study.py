@@ -308,8 +308,8 @@ def _study(data: dict[str, Any], overrides: dict[str, Any]) -> Study:
         if key == "precision":
             if value not in BYTES:
                 raise StudyError(f"[deploy] {unknown('precision', value, list(BYTES))}")
-            if value != "fp32":
-                raise StudyError(f"[deploy] precision '{value}' has no backend here yet; use 'fp32'")
+            if value not in (able := BACKENDS.get(backend).precisions):
+                raise StudyError(f"[deploy] backend '{backend}' has no {value}; it has {', '.join(able)}")
         else:
             _whole(f"[deploy] {key}", value, 1, 8192)
     recipe = _table(data, "recipe", tuple(data.get("recipe", {})))

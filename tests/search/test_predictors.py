@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 
 from evaluator.devices import cards
+from evaluator.latency_table import fit
+from evaluator.record import environment
 from evaluator.roofline import roofline_ms
 from evaluator.target import target
+from search import pareto
+from search.loop import Search
 from search.predictors import with_predictors
 from search.store import Store
 from search.study import Limit, Objective, StudyError
+from space.cost import cost
 from space.lower import lower
 from tests.search.test_loop import STUDY, prepared
-from tests.simulator import SimulatedEngine
+from tests.simulator import Silent, SimulatedEngine
 
 CARD = "pi5"
 ON = f"latency_ms@{CARD}"
@@ -102,3 +107,52 @@ def test_only_a_latency_can_be_asked_for_on_a_device(text):
 def test_a_limit_on_a_device_reads_back_as_it_was_written():
     for text in ("latency_ms@pi5 <= 40", "latency_ms@pi5/openvino/int8 <= 4.5", "latency_ms@AMD EPYC x4 <= 12"):
         assert str(Limit.parse(text)) == text
+
+
+def calibrated(store, *, threads: int = 1, slower: float = 1.0) -> int:
+    """A latency table of this machine, fitted to a made-up device; returns its row."""
+    rng = np.random.default_rng(1)
+    networks = [STUDY.space.build(STUDY.space.sample(rng)) for _ in range(16)]
+    table = fit([(lower(a), slower * (1 + cost(lower(a)).macs / 1e8)) for a in networks])
+    here = environment()
+    store.add_latency_table(device=here.host, backend="onnxruntime", precision="fp32", batch=1, threads=threads,
+                            data=table.to_dict(), environment=here)  # fmt: skip
+    return store.latency_tables()[0]["id"]
+
+
+def test_the_front_is_measured_where_the_device_is_this_machine(store):
+    calibrated(store, threads=3)  # other than the study's own, which every candidate is timed at
+    study = replace(STUDY, objectives=(*STUDY.objectives[:2], Objective(metric="latency_ms@host")), budget=20)
+    study = with_predictors(study, store)
+    assert study.predictors["latency_ms@host"].predictor.table is not None
+    engine = SimulatedEngine()
+    search = prepared(study, store, engine)
+    summary = search.run()
+    rows = store.deployed(study.name)
+    measured = rows[(rows["metric"] == "latency_ms") & (rows["origin"] == "measured")]
+    place = study.predictors["latency_ms@host"].target
+    assert set(measured["id"][measured["deployment"] == place.deployment.id]) == set(summary.front)
+    assert len(engine.timed) == 20 + len(summary.front)
+    Search(study, search.row, store, engine, Silent()).run()
+    assert len(engine.timed) == 20 + len(summary.front)  # what is known is not measured again
+    # The front stays that of predicted values, which all candidates have.
+    frame = store.frame(study.name)
+    values = frame[["ap", "macs", "latency_ms@host"]].to_numpy() * [-1, 1, 1]
+    assert set(frame["id"][pareto.front(values)]) == set(summary.front)
+
+
+def test_a_newer_table_does_not_change_a_study_that_goes_on(store):
+    first = calibrated(store)
+    study = replace(STUDY, limits=(Limit.parse("latency_ms@host <= 1e9"),))
+    began = with_predictors(study, store)
+    second = calibrated(store, slower=2.0)
+    assert with_predictors(study, store).predictors["latency_ms@host"].predictor.table == second
+    kept = with_predictors(study, store, began.identity()["predictors"])
+    assert kept.predictors["latency_ms@host"].predictor.table == first
+    assert kept.identity() == began.identity()
+
+
+def test_what_a_name_leaves_open_is_what_the_device_was_calibrated_for(store):
+    calibrated(store, threads=3)
+    study = with_predictors(replace(STUDY, limits=(Limit.parse("latency_ms@host <= 1e9"),)), store)
+    assert study.predictors["latency_ms@host"].target.deployment.threads == 3
