@@ -142,10 +142,10 @@ def judge(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> Ver
     objectives = _objectives(frame, config)
     chosen = in_effect(config)
     seeds = chosen[1] if chosen else []
-    values = proxy_values(frame, config)
-    enough = [len(scores.get(identity, {})) >= MIN_SEEDS for identity in frame["id"].tolist()]
+    values, known = proxy_values(frame, config), np.asarray(frame["id"]).tolist()
+    enough = [len(scores.get(identity, {})) >= MIN_SEEDS for identity in known]
     rows = np.flatnonzero(~np.isnan(values).any(axis=1) & np.array(enough, bool))
-    ids = [str(frame["id"].iloc[row]) for row in rows]
+    ids = [str(known[row]) for row in rows]
     table = np.array([[scores[i].get(seed, np.nan) for seed in seeds] for i in ids], float).reshape(
         len(ids), len(seeds)
     )
@@ -202,7 +202,7 @@ def proxy_front(frame: pd.DataFrame, config: Mapping[str, Any]) -> Array:
 
 def proxy_values(frame: pd.DataFrame, config: Mapping[str, Any]) -> Array:
     """The study's objectives, minimised, the score first; NaN in rows that are not complete."""
-    done = (frame["state"] == "complete").to_numpy()
+    done = np.asarray(frame["state"]) == "complete"
     return np.where(done[:, None], _minimised(frame, _objectives(frame, config)), np.nan)
 
 
@@ -227,5 +227,5 @@ def _objectives(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[tuple[st
 
 
 def _minimised(frame: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> Array:
-    values = frame[[name for name, _ in objectives]].to_numpy(dtype=float)
+    values = np.column_stack([np.asarray(frame[name], dtype=float) for name, _ in objectives])
     return minimised(values, [direction for _, direction in objectives])
