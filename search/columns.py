@@ -65,6 +65,14 @@ class Columns:
             return np.array(self.ids, dtype=object)
         return self.texts[name].values()
 
+    def take(self, rows: Array) -> Columns:
+        """Some of the rows, by index or mask."""
+        return Columns(
+            numbers={name: column[rows] for name, column in self.numbers.items()},
+            texts={name: Texts(codes=text.codes[rows], labels=text.labels) for name, text in self.texts.items()},
+            ids=np.array(self.ids, dtype=object)[rows].tolist(),
+        )
+
     def row(self, index: int) -> dict[str, Any]:
         """One row by column name; texts as texts, what is missing None or NaN."""
         values: dict[str, Any] = {name: float(column[index]) for name, column in self.numbers.items()}

@@ -36,7 +36,7 @@ def same(store: Store, name: str) -> None:
             expected = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float)
             base = column.removesuffix("_n").removesuffix("_spread")
             missing = np.zeros(len(frame)) if column.endswith("_n") else np.full(len(frame), np.nan)
-            given = columns[column] if column in columns else missing
+            given = columns.numbers.get(column, missing)
             if column.endswith("_n"):
                 given = np.nan_to_num(given)
             np.testing.assert_allclose(given, expected, rtol=1e-12, equal_nan=True, err_msg=column)
@@ -90,7 +90,8 @@ def trainings(rng: np.random.Generator) -> Any:
         visits = int(rng.choice([400, 4000, 4000, 9999, 16_000]))
         value = None if rng.random() < 0.2 else float(rng.random())
         yield Measurement(
-            metric=str(rng.choice(["ap", "ap50", "val_loss"])), value=value, task=str(rng.choice(["scenes"] * 5 + ["x"])),
+            metric=str(rng.choice(["ap", "ap50", "val_loss"])), value=value,
+            task=str(rng.choice(["scenes"] * 5 + ["x"])),
             recipe=str(rng.choice([RECIPE] * 5 + ["0" * 12])), rung=int(rng.integers(3)), image_visits=visits,
             seed=int(rng.choice([job_seed(7, 0), 1, 2, 3])), environment=MACHINE,
         )  # fmt: skip
