@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dashboard.fields import CHIPS, FIELDS, FILTERED
+from dashboard.fields import FIELDS
 from dashboard.view import View
 from search.pareto import front, minimised
 

@@ -85,6 +85,11 @@ def numeric(columns: Columns) -> list[str]:
     return sorted((name for name in names if known(columns, name)), key=rank)
 
 
+def filters(columns: Columns) -> list[str]:
+    """Fields with a slider, in the order of the rail."""
+    return [name for name in FILTERED if known(columns, name)]
+
+
 def header(snapshot: Snapshot, references: Sequence[Reference], message: Message | None) -> dict[str, Any]:
     """What the browser must know beside the numbers."""
     result: dict[str, Any] = {"phase": snapshot.phase, "token": snapshot.token, "problem": snapshot.problem}
@@ -95,9 +100,7 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
     columns, config = snapshot.columns, snapshot.study.config
     default, objectives = default_view(config), objectives_of(config)
     axes = numeric(columns)
-    verified = f"{VERIFIED}{objectives[0]}"
-    names = dict.fromkeys((*axes, *objectives, default.x, default.y, verified, *FILTERED,
-                           *(name for name, field in FIELDS.items() if field.kind == "category")))  # fmt: skip
+    names = dict.fromkeys((*FIELDS, *axes, *objectives, default.x, default.y))  # a link may name any of them
     return {
         **result,
         "rows": len(columns),
@@ -106,9 +109,9 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
         "objectives": objectives,
         "verified": candidates.any_verified(columns),
         "axes": axes,
-        "filters": [name for name in FILTERED if name in axes],
+        "filters": filters(columns),
         "chips": list(CHIPS),
-        "fields": {name: described(FIELDS[name]) for name in names if name in FIELDS},
+        "fields": {name: described(FIELDS[name]) for name in names},
         "default": {"x": default.x, "y": default.y, "color": default.color, "show": list(default.show)},
         "references": [{"name": reference.name, "costs": dict(reference.costs)} for reference in references],
         "database": snapshot.database,

@@ -59,12 +59,13 @@ export class Answer {
     const filters = filterTexts(table, view), number = table.number(row);
     const names = [header.objectives[0], ...(table.label("verdict", row) === "unverified" ? [] : [`verified_${header.objectives[0]}`]), ...header.objectives.slice(1), "params", "peak_bytes"];
     const facts = [...new Set(names)].filter((name) => table.has(name));
+    const question = `Best ${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`;
     const other = view.pinned.map((pinned) => table.rowOf(pinned)).find((at) => at >= 0 && at !== row);
     return [
       h("div", { class: "answer-text" },
-        h("p", { class: "question" }, `Best ${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`),
-        h("p", { class: "named" }, h("b", {}, `#${number}`), ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `,
-          h("code", {}, table.id(row)), " ", badge(table, row))),
+        h("p", { class: "question", title: question }, question),
+        h("p", { class: "named" }, h("b", {}, `#${number}`), " ", badge(table, row),
+          ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `, h("code", {}, table.id(row)))),
       h("dl", { class: "facts" }, facts.map((name) => this.fact(table, name, row, other))),
       this.buttons(table, view, row, number),
     ];
@@ -131,6 +132,11 @@ export function difference(table, name, row, other) {
 }
 
 export function exportDialog(table, row) {
+  if (table.header.database === null) {
+    dialog(`Export #${table.number(row)}`, h("p", {}, "This study ships with the product, and its database is gone when the dashboard ends."),
+      h("p", {}, "A candidate of a search of your own is exported with:"), h("pre", { tabindex: 0 }, "python -m search.export ID --to onnx -o FOLDER"));
+    return;
+  }
   const command = exportCommand(table, row), number = table.number(row);
   const copied = h("button", { type: "button", class: "primary", onclick: async () => {
     try { await navigator.clipboard.writeText(command); copied.textContent = "Copied"; say("Copied"); } catch { copied.textContent = "Select the text and copy it"; }

@@ -64,8 +64,7 @@ export function front(table, names, among) {
     if (!among[row]) continue;
     // Rows come in order, so whatever dominates a row came before it, and its equals come in one run.
     if (last < 0 || !signed.every((values) => values[row] === values[last])) {
-      on = signed.length === 1 ? last < 0 : signed.length === 2 ? last < 0 || archive.below(signed[1][row])
-        : archive.admits(signed, row);
+      on = signed.length === 1 ? last < 0 : signed.length === 2 ? archive.below(signed[1][row]) : archive.admits(signed, row);
     }
     if (on) found.push(row);
     last = row;
@@ -77,9 +76,9 @@ export function front(table, names, among) {
 class Archive {
   constructor() { this.rows = []; this.least = Infinity; }
   below(value) {
-    if (!(value < this.least)) return false;
-    this.least = value;
-    return true;
+    const less = value < this.least;
+    if (less) this.least = value;
+    return less;
   }
   admits(signed, row) {
     for (let at = 0; at < this.rows.length; at++) {

@@ -67,7 +67,7 @@ export function paint(plot, theme) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
   }
-  const context = canvas.getContext("2d", { alpha: false });
+  const context = canvas.getContext("2d", { alpha: false, willReadFrequently: true });
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.fillStyle = theme.surface;
   context.fillRect(0, 0, width, height);
@@ -119,7 +119,7 @@ function pixels(plot, context, theme, ratio) {
   const left = Math.round((box.left - 3) * ratio), top = Math.round((box.top - 3) * ratio);
   const wide = Math.round((box.width + 6) * ratio), tall = Math.round((plot.height - box.top - 14) * ratio);
   const image = context.getImageData(left, top, wide, tall), buffer = new Uint32Array(image.data.buffer);
-  const palette = list.map(packed), warn = packed(theme.warn), over = packed(theme.muted);
+  const palette = list.map(packed), warn = packed(theme.warn), over = packed(scaled([theme.surface, theme.muted], 0.4));
   const plain = table.rows > 40000 ? 2 : 3;
   const [x0, x1, y0, y1] = [...plot.range.x, ...plot.range.y];
   const sx = table.field(view.x).scale, sy = table.field(view.y).scale;
@@ -127,7 +127,7 @@ function pixels(plot, context, theme, ratio) {
   const ox = box.left * ratio - left, oy = (box.top + box.height) * ratio - top;
   const strip = plot.strip === null ? NaN : plot.strip * ratio - top, bottom = Math.round(oy) + 2;
   for (let pass = 1; pass <= 3; pass++) {
-    const alpha = pass === 1 ? 46 : pass === 2 ? 110 : 150;
+    const alpha = pass === 2 ? 110 : 150;
     for (let row = 0; row < table.rows; row++) {
       if (role[row] !== pass || picked.on[row]) continue;
       const value = ys[row], known = value === value;

@@ -8,6 +8,7 @@ const SIDE = { left: 62, right: 14, top: 14, bottom: 46 };
 const STRIP = 26; // height of the band for candidates without a value on y
 const NEAR = 12; // pixels within which a point is hit
 const BARS = 400;
+const GRID = "rgba(125, 135, 150, 0.2)"; // drawn over the points
 
 export class Plot {
   /** `act` has zoom(x, y), drag(mode), open(row), choose(rows, add) and hover(row). */
@@ -235,7 +236,7 @@ export class Plot {
       const text = `${escape(field.label)}${field.unit ? ` (${escape(field.unit)})` : ""}`
         + (better ? `  <span style="font-size:11px;color:${theme.muted}">${better}</span>` : "");
       return {
-        title: { text, standoff: 6 }, type: log ? "log" : "linear", range: [...this.range[name]], gridcolor: theme.grid,
+        title: { text, standoff: 6 }, type: log ? "log" : "linear", range: [...this.range[name]], gridcolor: GRID,
         zeroline: false, linecolor: theme.grid, ticks: "", automargin: false, exponentformat: "none", showgrid: true,
         minexponent: 9, nticks: name === "x" ? 12 : 7, ...(log ? { dtick: this.range[name][1] - this.range[name][0] < 1.2 ? "D1" : "D2" } : {}),
       };
@@ -278,10 +279,12 @@ export class Plot {
       const x = reference.costs[view.x], y = reference.costs[view.y];
       if (x === undefined && y === undefined) return [];
       const on = (name, value) => { const v = value * table.field(view[name]).scale; return view[`${name}_log`] ? Math.log10(v) : v; };
+      const [low, high] = this.range.x; // the text stays inside
+      const side = (place) => (place > low + 0.7 * (high - low) ? { xanchor: "right", xshift: -6 } : { xanchor: "left", xshift: 6 });
       const text = `${escape(reference.name)} (counted)`, common = { text, showarrow: false, font: { size: 11, color: theme.muted } };
       const both = x !== undefined && y !== undefined;
       return [{ ...common,
-        ...(x !== undefined ? { x: on("x", x), xanchor: "left", xshift: 6 } : { xref: "paper", x: 1, xanchor: "right" }),
+        ...(x !== undefined ? { x: on("x", x), ...side(on("x", x)) } : { xref: "paper", x: 1, xanchor: "right" }),
         ...(y !== undefined ? { y: on("y", y), yanchor: both ? "middle" : "bottom" } : { yref: "paper", y: 0.04 + 0.06 * at, yanchor: "bottom" }) }];
     });
   }

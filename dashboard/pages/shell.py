@@ -58,7 +58,7 @@ def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
 
 
 def _style() -> str:
-    return f'<link rel="stylesheet" href="/assets/style.css">'
+    return '<link rel="stylesheet" href="/assets/style.css">'
 
 
 def _script(name: str) -> str:
