@@ -22,6 +22,7 @@ from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
 from dashboard.references import Reference
 from dashboard.view import View, default_view, objectives_of
+from evaluator.metrics import METRICS
 from search.columns import Columns
 
 MISSING = -(2**31)
@@ -121,9 +122,9 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
 
 def described(field: Field) -> dict[str, Any]:
     """A field as the browser shows it."""
-    share = field.name == "front_share"
+    share, base = field.name == "front_share", field.name.removeprefix(VERIFIED)
     return {
         "label": field.label, "unit": "%" if share else field.unit, "scale": 100.0 if share else field.scale,
         "direction": field.direction, "kind": field.kind, "meaning": field.meaning,
-        "plain": field.kind == "metric" and not field.unit,
+        "plain": field.kind == "metric" and field.name != "flops" and not METRICS[base].unit,
     }  # fmt: skip

@@ -25,8 +25,8 @@ export class Plot {
     root.addEventListener("pointermove", (event) => this.move(event));
     root.addEventListener("pointerleave", () => this.hover(-1));
     root.addEventListener("pointerdown", (event) => { this.down = [event.clientX, event.clientY]; }, true);
-    root.addEventListener("pointerup", (event) => this.up(event), true);
-    window.addEventListener("pointerup", () => { this.down = null; });
+    // Plotly covers the page while a button is down, so that the plot does not hear of its release.
+    window.addEventListener("pointerup", (event) => { this.up(event); this.down = null; }, true);
   }
 
   update(table, view, picked) {
@@ -350,6 +350,7 @@ export class Plot {
       const x = xs[row] * sx, y = ys[row] * sy;
       if (picked.shown[row] && (polygon ? within(polygon, x, y) : x >= x0 && x <= x1 && y >= y0 && y <= y1)) rows.push(row);
     }
+    plotly().then((Plotly) => Plotly.relayout(this.figure, { selections: [] })); // else the next box drags this one
     this.act.choose(rows, false);
     say(`${rows.length} selected`);
   }
