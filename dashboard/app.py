@@ -102,7 +102,7 @@ def _plotly() -> bytes:
 
 def _gzipped(body: bytes, mimetype: str, headers: dict[str, str]) -> flask.Response:
     response = flask.Response(mimetype=mimetype, headers={**headers, "Vary": "Accept-Encoding"})
-    if "gzip" in flask.request.accept_encodings:
+    if flask.request.accept_encodings.quality("gzip") > 0:
         response.headers["Content-Encoding"] = "gzip"
         response.set_data(body)
     else:
@@ -126,7 +126,7 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
         name = snapshot.study.name if snapshot.study else ""
         tag = digest([snapshot.phase, snapshot.token, name, only, snapshot.problem])
         headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
-        if tag in flask.request.if_none_match:
+        if flask.request.if_none_match.contains(tag):
             return flask.Response(status=304, headers=headers)
         with lock:
             if (name, only) not in cached or cached[name, only][0] != tag:

@@ -50,7 +50,7 @@ def encode(header: dict[str, Any], columns: Columns | None, names: Sequence[str]
 
 def _column(columns: Columns, name: str) -> tuple[str, candidates.Numbers, list[str] | None]:
     if name == "id":
-        return "id", np.frombuffer(bytes.fromhex("".join(columns.ids)), np.uint8), None  # type: ignore[return-value]
+        return "id", np.frombuffer(bytes.fromhex("".join(columns.ids)), np.uint8), None
     if name in columns.texts:
         text = columns.texts[name]
         present, codes = np.unique(text.codes, return_inverse=True)

@@ -120,7 +120,7 @@ def _chunks(connection: Connection, query: sa.Select[Any]) -> Iterator[tuple[tup
     """The result of a query, some thousand rows at a time, as one tuple a column, as the driver gives them."""
     result = connection.execute(query)
     try:
-        while rows := result.cursor.fetchmany(CHUNK):  # type: ignore[union-attr]  # SQLAlchemy's rows take as long again
+        while rows := result.cursor.fetchmany(CHUNK):  # SQLAlchemy's rows take as long again
             yield tuple(zip(*rows))
     finally:
         result.close()
