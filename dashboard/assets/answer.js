@@ -45,7 +45,7 @@ export class Answer {
 
   update(table, view, picked) {
     const { header } = table;
-    const key = JSON.stringify([header.token, picked.best, view.ranges, view.kinds, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
+    const key = JSON.stringify([header.token, picked.best, view.x, view.ranges, view.kinds, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
     if (key === this.drawn) return;
     this.drawn = key;
     const focus = document.activeElement?.id;
@@ -57,7 +57,8 @@ export class Answer {
   found(table, view, picked) {
     const { header } = table, row = picked.best, score = table.field(header.objectives[0]);
     const filters = filterTexts(table, view), number = table.number(row);
-    const names = [header.objectives[0], ...(table.label("verdict", row) === "unverified" ? [] : [`verified_${header.objectives[0]}`]), ...header.objectives.slice(1), "params", "peak_bytes"];
+    const names = [header.objectives[0], ...(table.label("verdict", row) === "unverified" ? [] : [`verified_${header.objectives[0]}`]),
+      ...Object.keys(view.ranges), view.x, ...header.objectives.slice(1), "params", "peak_bytes"];
     const facts = [...new Set(names)].filter((name) => table.has(name));
     const question = `Best ${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`;
     const other = view.pinned.map((pinned) => table.rowOf(pinned)).find((at) => at >= 0 && at !== row);
@@ -125,7 +126,7 @@ export function difference(table, name, row, other) {
   const field = table.field(name), change = table.num(name)[row] - table.num(name)[other], base = table.num(name)[other];
   if (change !== change) return h("dd", { class: "difference" }, "–");
   const good = field.direction && change !== 0 ? (change < 0) === (field.direction === "minimize") : null;
-  const amount = field.plain ? (change * field.scale).toFixed(3) : `${digits((100 * change) / Math.abs(base || 1), 2)} %`;
+  const amount = field.plain && !field.unit ? (change * field.scale).toFixed(3) : `${digits((100 * change) / Math.abs(base || 1), 2)} %`;
   const signed = `${change > 0 ? "+" : ""}${amount}`.replace("-", "−");
   return h("dd", { class: `difference ${good === null ? "" : good ? "better" : "worse"}`, title: `against pinned #${table.number(other)}` },
     `${signed} ${good === null ? "" : good ? "▲ better" : "▼ worse"}`);

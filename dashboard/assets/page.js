@@ -124,7 +124,18 @@ function count() {
 
 // -- data
 
+let refreshing = false;
 async function refresh() {
+  if (refreshing) return;
+  refreshing = true;
+  try {
+    await renew();
+  } finally {
+    refreshing = false;
+  }
+}
+
+async function renew() {
   let found;
   try {
     found = await load(new URLSearchParams(window.location.search).get("study") || "");

@@ -76,8 +76,10 @@ export class Rail {
     this.change(filter, side, stop ? null : value);
   }
   typed(filter, side, text) {
-    const value = Number(text.replace("−", "-").replace(",", "."));
-    this.change(filter, side, text.trim() === "" || !Number.isFinite(value) ? null : value);
+    const value = Number(text.replace("−", "-").replace(",", ".")), { input } = filter.sides[side];
+    input.setCustomValidity(Number.isFinite(value) ? "" : "A number, or nothing for any");
+    if (!input.reportValidity()) return;
+    this.change(filter, side, text.trim() === "" ? null : value);
     this.act.settled();
   }
   change(filter, side, value) {
