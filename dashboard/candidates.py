@@ -57,7 +57,14 @@ def as_text(value: Any) -> str:
 
 def complete(frame: Columns) -> Mask:
     """Candidates that were evaluated to the end: only these may be on a front."""
-    return np.asarray(frame["state"] == "complete", dtype=bool)
+    return in_state(frame, "complete")
+
+
+def in_state(frame: Columns, *names: str) -> Mask:
+    """Rows in one of these states."""
+    text = frame.texts["state"]
+    wanted = [code for code, label in enumerate(text.labels) if label in names]
+    return np.isin(text.codes, wanted)
 
 
 def matching(frame: Columns, view: View) -> Mask:
@@ -146,12 +153,13 @@ def best(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
 
 def verdicts(frame: Columns) -> Any:
     """What the verification says of each row, as an array of texts."""
-    return np.asarray(frame["verdict"], dtype=object)
+    return frame["verdict"]
 
 
 def any_verified(frame: Columns) -> bool:
     """Whether the study has a verification with a result."""
-    return bool((verdicts(frame) != "unverified").any())
+    text = frame.texts["verdict"]
+    return any(text.labels[code] != "unverified" for code in np.unique(text.codes))
 
 
 def binding(frame: Columns, view: View) -> tuple[str, int] | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.candidates import prepare
+from dashboard.status import progress
 from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Snapshot:
     study: StudyRow | None = None
     studies: list[StudyRow] = field(default_factory=list)
     columns: Columns | None = None
+    progress: str = ""
+    """How far the study is, in words."""
     read_at: float = 0.0
     problem: str | None = None
     """Why the newest data could not be read; what else is here is then older."""
@@ -168,6 +171,7 @@ class Database:
             study=study,
             studies=studies,
             columns=columns,
+            progress=progress(study, columns) if len(columns) else "",
             read_at=time.time(),
             database=self.shown if self._own else None,
         )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dashboard import candidates
-from dashboard.data import Snapshot
 from dashboard.view import objectives_of
+
+if TYPE_CHECKING:
+    from dashboard.data import Snapshot
+    from search.columns import Columns
+    from search.store import StudyRow
 
 WORDS = {"running": "searching", "interrupted": "interrupted", "complete": "complete", "stopped": "stopped"}
 
@@ -26,30 +30,27 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
         "state": study.state if study else "",
         "word": WORDS.get(study.state, study.state) if study else "",
         "message": (study.message or "") if study else "",
-        "progress": " · ".join(progress(snapshot)),
+        "progress": snapshot.progress,
         "changed": max(0.0, now - changed(snapshot)),
         "read": max(0.0, now - snapshot.read_at),
     }
 
 
-def progress(snapshot: Snapshot) -> list[str]:
-    """For example `152 of 200`, `6 on the front`, `1 failed`."""
-    if snapshot.study is None or snapshot.columns is None or not len(snapshot.columns):
-        return []
-    columns, budget = snapshot.columns, snapshot.study.config.get("budget")
-    states = columns["state"]
-    done = int(np.isin(states.astype(str), ["complete", "stopped", "failed"]).sum())
-    objectives = objectives_of(snapshot.study.config)
+def progress(study: StudyRow, columns: Columns) -> str:
+    """For example `152 of 200 · 6 on the front · 1 failed`."""
+    budget = study.config.get("budget")
+    done = int(candidates.in_state(columns, "complete", "stopped", "failed").sum())
+    objectives = objectives_of(study.config)
     on_front = int(candidates.front_over(columns, objectives, candidates.complete(columns)).sum())
     parts = [f"{done:,} of {budget:,}" if isinstance(budget, int) else f"{done:,} candidates"]
     parts.append(f"{on_front:,} on the front")
-    if failed := int((states == "failed").sum()):
+    if failed := int(candidates.in_state(columns, "failed").sum()):
         parts.append(f"{failed:,} failed")
     if candidates.any_verified(columns):
         said = candidates.verdicts(columns)
         counts = {name: int((said == name).sum()) for name in ("verified", "overturned")}
         parts += [f"{number} {name}" for name, number in counts.items() if number]
-    return parts
+    return " · ".join(parts)
 
 
 def changed(snapshot: Snapshot) -> float:

@@ -27,7 +27,7 @@ from search.columns import Columns
 
 MISSING = -(2**31)
 FAST = 4
-"""Level of gzip: level 9 saves 3 % and takes five times as long."""
+"""Level of gzip: for 100,000 candidates level 9 saves 1 % and takes 2.6 times as long."""
 
 
 def encode(header: dict[str, Any], columns: Columns | None, names: Sequence[str]) -> bytes:
@@ -53,10 +53,12 @@ def _column(columns: Columns, name: str) -> tuple[str, candidates.Numbers, list[
         return "id", np.frombuffer(bytes.fromhex("".join(columns.ids)), np.uint8), None
     if name in columns.texts:
         text = columns.texts[name]
-        present, codes = np.unique(text.codes, return_inverse=True)
+        present = np.flatnonzero(np.bincount(text.codes, minlength=len(text.labels)))
         labels = [candidates.as_text(text.labels[code]) for code in present]
         width = np.min_scalar_type(max(1, len(labels)))
-        return f"u{width.itemsize}", codes.astype(width), labels
+        codes = np.zeros(len(text.labels), width)
+        codes[present] = np.arange(len(present))
+        return f"u{width.itemsize}", codes[text.codes], labels
     values = columns.numbers[name]
     known = values[np.isfinite(values)]
     # Costs are whole and compared exactly; float32 keeps seven digits of what was measured.

@@ -8,10 +8,9 @@ export function matching(table, view, without = null) {
   for (const [name, [low, high]] of Object.entries(view.ranges)) {
     if (name === without) continue;
     const values = table.num(name);
-    for (let row = 0; row < table.rows; row++) {
-      const value = values[row], close = CLOSE * Math.abs(value);
-      if (!((low === null || value >= low - close) && (high === null || value <= high + close)) || value !== value) budget[row] = 0;
-    }
+    // The bounds are widened instead of every value.
+    const least = low === null ? -Infinity : low - CLOSE * Math.abs(low), most = high === null ? Infinity : high + CLOSE * Math.abs(high);
+    for (let row = 0; row < table.rows; row++) if (!(values[row] >= least && values[row] <= most)) budget[row] = 0;
   }
   for (const [name, kept] of Object.entries(view.kinds)) {
     const column = table.text(name);
@@ -33,20 +32,41 @@ function minimised(table, name) {
   return table.cache.get(key);
 }
 
-/** Complete rows with all of `names`, the best first, told apart by the next name in turn: sorted once a version. */
+/** Which place each row's value has among the different values of a metric, the best first; -1 where missing. */
+function places(table, name) {
+  const key = `places ${name}`;
+  if (!table.cache.has(key)) {
+    const signed = minimised(table, name), sorted = signed.filter((value) => value === value).sort();
+    let count = 0;
+    for (let at = 0; at < sorted.length; at++) if (!at || sorted[at] !== sorted[at - 1]) sorted[count++] = sorted[at];
+    const found = Int32Array.from(signed, (value) => {
+      if (value !== value) return -1;
+      let low = 0, high = count - 1;
+      while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] < value) low = middle + 1; else high = middle; }
+      return low;
+    });
+    table.cache.set(key, { found, count });
+  }
+  return table.cache.get(key);
+}
+
+/** Complete rows with all of `names`, the best first, told apart by the next name in turn: sorted once a version.
+ * Counting sorts from the last name to the first take 100,000 rows in a tenth of the time of a comparison. */
 function order(table, names) {
   const key = `order ${names.join()}`;
   if (!table.cache.has(key)) {
-    const signed = names.map((name) => minimised(table, name));
-    const rows = [];
-    for (let row = 0; row < table.rows; row++) {
-      if (table.complete[row] && signed.every((values) => values[row] === values[row])) rows.push(row);
+    const by = names.map((name) => places(table, name)), { complete } = table;
+    let rows = new Uint32Array(table.rows), length = 0;
+    for (let row = 0; row < table.rows; row++) if (complete[row] && by.every(({ found }) => found[row] >= 0)) rows[length++] = row;
+    rows = rows.subarray(0, length);
+    for (const { found, count } of [...by].reverse()) {
+      const starts = new Uint32Array(count + 1), next = new Uint32Array(length);
+      for (const row of rows) starts[found[row] + 1]++;
+      for (let at = 1; at <= count; at++) starts[at] += starts[at - 1];
+      for (const row of rows) next[starts[found[row]]++] = row;
+      rows = next;
     }
-    rows.sort((a, b) => {
-      for (const values of signed) if (values[a] !== values[b]) return values[a] - values[b];
-      return a - b;
-    });
-    table.cache.set(key, Uint32Array.from(rows));
+    table.cache.set(key, rows);
   }
   return table.cache.get(key);
 }
@@ -147,6 +167,13 @@ export function binding(table, view) {
   return null;
 }
 
+/** The front of the two axes as if there were no filter. */
+function freeFront(table, view) {
+  const key = `order free ${view.x} ${view.y}`;
+  if (!table.cache.has(key)) table.cache.set(key, front(table, [view.x, view.y], table.complete));
+  return table.cache.get(key);
+}
+
 /** Which rows play which part under a view. `shown` is a mask; the fronts are lists, `highlighted` one of them. */
 export function pick(table, view) {
   const { budget, kind } = matching(table, view);
@@ -156,7 +183,6 @@ export function pick(table, view) {
     inside[row] = budget[row] & kind[row];
     if (!inside[row]) all = false;
   }
-  const everything = new Uint8Array(table.rows).fill(1);
   const axes = front(table, [view.x, view.y], inside);
   const highlighted = view.front === "all" ? front(table, table.header.objectives, inside) : axes;
   const on = new Uint8Array(table.rows);
@@ -170,7 +196,7 @@ export function pick(table, view) {
     if (inside[row] && (on[row] || wanted[state.values[row]])) { shown[row] = 1; count++; }
   }
   return {
-    inside, budget, kind, filtered: !all, axes, free: all ? axes : front(table, [view.x, view.y], everything),
+    inside, budget, kind, filtered: !all, axes, free: all ? axes : freeFront(table, view),
     highlighted, on, shown, count, best: best(table, table.header.objectives, inside),
   };
 }

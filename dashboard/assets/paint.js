@@ -113,31 +113,45 @@ function parts(plot) {
   return result;
 }
 
+/** Where every row is on the canvas, in its pixels, computed once for an axis and a zoom; -32768 where nowhere. */
+function projected(plot, ratio) {
+  const { table, view, box, range } = plot;
+  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token]);
+  if (plot.projection?.key === key) return plot.projection;
+  const xs = table.num(view.x), ys = table.num(view.y), sx = table.field(view.x).scale, sy = table.field(view.y).scale;
+  const [x0, x1] = range.x, [y0, y1] = range.y;
+  const kx = (box.width * ratio) / (x1 - x0), ky = (box.height * ratio) / (y1 - y0);
+  const ox = box.left * ratio, oy = (box.top + box.height) * ratio;
+  const x = new Int16Array(table.rows), y = new Int16Array(table.rows);
+  const place = (value) => (value > -32000 && value < 32000 ? Math.round(value) : -32768);
+  for (let row = 0; row < table.rows; row++) {
+    x[row] = place(ox + ((view.x_log ? Math.log10(xs[row] * sx) : xs[row] * sx) - x0) * kx);
+    y[row] = ys[row] === ys[row] ? place(oy - ((view.y_log ? Math.log10(ys[row] * sy) : ys[row] * sy) - y0) * ky)
+      : plot.strip === null ? -32768 : place(plot.strip * ratio);
+  }
+  plot.projection = { key, x, y };
+  return plot.projection;
+}
+
 function pixels(plot, context, theme, ratio) {
-  const { table, view, picked, box } = plot, { codes, list } = colors(plot, theme), diameters = sizes(plot);
-  const role = parts(plot), xs = table.num(view.x), ys = table.num(view.y);
+  const { table, picked, box } = plot, { codes, list } = colors(plot, theme), diameters = sizes(plot);
+  const role = parts(plot), ys = table.num(plot.view.y), { x: px, y: py } = projected(plot, ratio);
   const left = Math.round((box.left - 3) * ratio), top = Math.round((box.top - 3) * ratio);
   const wide = Math.round((box.width + 6) * ratio), tall = Math.round((plot.height - box.top - 14) * ratio);
   const image = context.getImageData(left, top, wide, tall), buffer = new Uint32Array(image.data.buffer);
   const palette = list.map(packed), warn = packed(theme.warn), over = packed(scaled([theme.surface, theme.muted], 0.4));
-  const plain = table.rows > 40000 ? 2 : 3;
-  const [x0, x1, y0, y1] = [...plot.range.x, ...plot.range.y];
-  const sx = table.field(view.x).scale, sy = table.field(view.y).scale;
-  const kx = (box.width * ratio) / (x1 - x0), ky = (box.height * ratio) / (y1 - y0);
-  const ox = box.left * ratio - left, oy = (box.top + box.height) * ratio - top;
-  const strip = plot.strip === null ? NaN : plot.strip * ratio - top, bottom = Math.round(oy) + 2;
+  const plain = table.rows > 40000 ? 2 : 3, bottom = Math.round((box.top + box.height) * ratio) - top + 2;
   for (let pass = 1; pass <= 3; pass++) {
     const alpha = pass === 2 ? 110 : 150;
     for (let row = 0; row < table.rows; row++) {
       if (role[row] !== pass || picked.on[row]) continue;
-      const value = ys[row], known = value === value;
+      const known = ys[row] === ys[row];
       if (!known && pass === 1) continue;
-      const x = Math.round(ox + ((view.x_log ? Math.log10(xs[row] * sx) : xs[row] * sx) - x0) * kx);
-      const y = Math.round(known ? oy - ((view.y_log ? Math.log10(value * sy) : value * sy) - y0) * ky : strip);
-      const side = Math.round((diameters ? diameters[row] * 0.6 : plain) * ratio), half = side >> 1;
-      if (!(x - half >= 0 && x - half + side <= wide && y - half >= 0 && y - half + side <= (known ? bottom : tall))) continue;
-      const color = pass === 1 ? over : pass === 2 ? palette[codes[row]] : warn;
-      blend(buffer, wide, x - half, y - half, side, color, alpha);
+      const side = diameters ? Math.round(diameters[row] * 0.6 * ratio) : Math.round(plain * ratio), half = side >> 1;
+      const x = px[row] - left - half, y = py[row] - top - half;
+      if (x >= 0 && x + side <= wide && y >= 0 && y + side <= (known ? bottom : tall)) {
+        blend(buffer, wide, x, y, side, pass === 1 ? over : pass === 2 ? palette[codes[row]] : warn, alpha);
+      }
     }
   }
   context.putImageData(image, left, top);
