@@ -70,7 +70,9 @@ export class Table {
   get complete() {
     if (!this.cache.has("complete")) {
       const state = this.text("state"), code = state.labels.indexOf("complete");
-      this.cache.set("complete", Uint8Array.from(state.values, (value) => (value === code ? 1 : 0)));
+      const found = new Uint8Array(this.rows);
+      for (let row = 0; row < this.rows; row++) if (state.values[row] === code) found[row] = 1;
+      this.cache.set("complete", found);
     }
     return this.cache.get("complete");
   }
@@ -117,8 +119,8 @@ function values(buffer, at, type, rows) {
   if (type === "u1") return new Uint8Array(buffer, at, rows);
   if (type === "u2") return new Uint16Array(buffer, at, rows);
   if (type === "u4") return new Uint32Array(buffer, at, rows);
-  if (type === "f4") return Float64Array.from(new Float32Array(buffer, at, rows));
-  const found = Float64Array.from(new Int32Array(buffer, at, rows));
+  if (type === "f4") return new Float64Array(new Float32Array(buffer, at, rows));
+  const found = new Float64Array(new Int32Array(buffer, at, rows));
   for (let row = 0; row < rows; row++) if (found[row] === ABSENT) found[row] = NaN;
   return found;
 }

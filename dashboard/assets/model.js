@@ -32,39 +32,40 @@ function minimised(table, name) {
   return table.cache.get(key);
 }
 
-/** Which place each row's value has among the different values of a metric, the best first; -1 where missing. */
-function places(table, name) {
-  const key = `places ${name}`;
-  if (!table.cache.has(key)) {
-    const signed = minimised(table, name), sorted = signed.filter((value) => value === value).sort();
-    let count = 0;
-    for (let at = 0; at < sorted.length; at++) if (!at || sorted[at] !== sorted[at - 1]) sorted[count++] = sorted[at];
-    const found = Int32Array.from(signed, (value) => {
-      if (value !== value) return -1;
-      let low = 0, high = count - 1;
-      while (low < high) { const middle = (low + high) >> 1; if (sorted[middle] < value) low = middle + 1; else high = middle; }
-      return low;
-    });
-    table.cache.set(key, { found, count });
+/** Numbers as pairs of unsigned halves that sort as the numbers do; the lower half comes first. */
+function sortable(values) {
+  const halves = new Uint32Array(new Float64Array(values).buffer);
+  for (let at = 0; at < halves.length; at += 2) {
+    if (values[at >> 1] === 0) halves[at] = halves[at + 1] = 0; // 0 and −0 are one
+    if (halves[at + 1] >>> 31) { halves[at] = ~halves[at]; halves[at + 1] = ~halves[at + 1]; } else halves[at + 1] ^= 0x80000000;
   }
-  return table.cache.get(key);
+  return halves;
 }
 
-/** Complete rows with all of `names`, the best first, told apart by the next name in turn: sorted once a version.
- * Counting sorts from the last name to the first take 100,000 rows in a tenth of the time of a comparison. */
+/** Rows sorted by 16 bits of a key, those that agree in the order that they had. */
+function sorted(rows, halves, half, shift) {
+  const starts = new Uint32Array(65537), next = new Uint32Array(rows.length);
+  for (let at = 0; at < rows.length; at++) starts[((halves[2 * rows[at] + half] >>> shift) & 0xffff) + 1]++;
+  if (starts.includes(rows.length, 1)) return rows; // all agree
+  for (let at = 1; at < 65537; at++) starts[at] += starts[at - 1];
+  for (let at = 0; at < rows.length; at++) next[starts[(halves[2 * rows[at] + half] >>> shift) & 0xffff]++] = rows[at];
+  return next;
+}
+
+/** Complete rows with all of `names`, the best first, told apart by the next name in turn: sorted once a version, from
+ * the last bits of the last name to the first of the first, which for 100,000 rows is ten times as fast as comparing. */
 function order(table, names) {
   const key = `order ${names.join()}`;
   if (!table.cache.has(key)) {
-    const by = names.map((name) => places(table, name)), { complete } = table;
+    const signed = names.map((name) => minimised(table, name)), { complete } = table;
+    const known = new Uint8Array(complete);
+    for (const values of signed) for (let row = 0; row < table.rows; row++) if (values[row] !== values[row]) known[row] = 0;
     let rows = new Uint32Array(table.rows), length = 0;
-    for (let row = 0; row < table.rows; row++) if (complete[row] && by.every(({ found }) => found[row] >= 0)) rows[length++] = row;
+    for (let row = 0; row < table.rows; row++) if (known[row]) rows[length++] = row;
     rows = rows.subarray(0, length);
-    for (const { found, count } of [...by].reverse()) {
-      const starts = new Uint32Array(count + 1), next = new Uint32Array(length);
-      for (const row of rows) starts[found[row] + 1]++;
-      for (let at = 1; at <= count; at++) starts[at] += starts[at - 1];
-      for (const row of rows) next[starts[found[row]]++] = row;
-      rows = next;
+    for (const values of signed.reverse()) {
+      const halves = sortable(values);
+      for (const [half, shift] of [[0, 0], [0, 16], [1, 0], [1, 16]]) rows = sorted(rows, halves, half, shift);
     }
     table.cache.set(key, rows);
   }
@@ -206,7 +207,12 @@ export function bounds(table, name, chosen) {
   const key = `bounds ${name}`, scale = table.field(name).scale;
   if (!table.cache.has(key)) {
     let low = Infinity, high = -Infinity;
-    for (const value of table.num(name)) if (Number.isFinite(value)) { low = Math.min(low, value); high = Math.max(high, value); }
+    const values = table.num(name);
+    for (let row = 0; row < table.rows; row++) {
+      const value = values[row];
+      if (value < low && value > -Infinity) low = value;
+      if (value > high && value < Infinity) high = value;
+    }
     table.cache.set(key, [low, high]);
   }
   const known = table.cache.get(key);
@@ -223,8 +229,8 @@ export function histogram(table, name, low, high, bins = 28) {
   const counts = new Array(bins).fill(0), scale = table.field(name).scale, values = table.num(name);
   const per = bins / ((high - low) || 1);
   for (let row = 0; row < table.rows; row++) {
-    const at = Math.floor((values[row] * scale - low) * per);
-    if (at >= 0 && at <= bins) counts[Math.min(at, bins - 1)]++;
+    const at = (values[row] * scale - low) * per; // NaN is nowhere
+    if (at >= 0 && at <= bins) counts[at < bins ? at | 0 : bins - 1]++;
   }
   const most = Math.max(1, ...counts);
   return counts.map((count) => count / most);

@@ -97,7 +97,7 @@ async function need() {
     .filter((name) => table.header.axes.includes(name) || table.field(name).kind === "category" || table.has(name));
   const of = table;
   if (await of.more(names) && of === table) {
-    for (const key of [...of.cache.keys()]) if (/^(strip|extent|order|places|colors|sizes|signed|bounds)/.test(key)) of.cache.delete(key);
+    for (const key of [...of.cache.keys()]) if (/^(strip|extent|order|colors|sizes|signed|bounds)/.test(key)) of.cache.delete(key);
     rail.drawn = null;
     schedule();
   }

@@ -45,7 +45,11 @@ function colors(plot, theme) {
 
 export function extent(values) {
   let low = Infinity, high = -Infinity;
-  for (const value of values) if (Number.isFinite(value)) { if (value < low) low = value; if (value > high) high = value; }
+  for (let row = 0; row < values.length; row++) {
+    const value = values[row];
+    if (value < low && value > -Infinity) low = value;
+    if (value > high && value < Infinity) high = value;
+  }
   return [low, high];
 }
 

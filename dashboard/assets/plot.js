@@ -83,16 +83,16 @@ export class Plot {
       low = Math.min(low, value * scale);
       high = Math.max(high, value * scale);
     };
-    for (let row = 0; row < table.rows; row++) if (table.complete[row] ? x[row] === x[row] && y[row] === y[row] : this.wants(row)) take(values[row]);
+    const state = table.text("state"), { complete } = table;
+    const wanted = state.labels.map((label) => view.show.includes(label === "proposed" ? "waiting" : label));
+    for (let row = 0; row < table.rows; row++) {
+      if (complete[row] ? x[row] === x[row] && y[row] === y[row] : wanted[state.values[row]]) take(values[row]);
+    }
     for (const reference of table.header.references || []) if (name in reference.costs) take(reference.costs[name]);
     if (low > high) return log ? [0, 1] : [0, 1];
     if (log) [low, high] = [Math.log10(low), Math.log10(high)];
     const span = (high - low) || Math.abs(high) || 1;
     return [low - 0.04 * span, high + 0.05 * span];
-  }
-  wants(row) {
-    const label = this.table.label("state", row);
-    return this.view.show.includes(label === "proposed" ? "waiting" : label);
   }
 
   // -- drawing

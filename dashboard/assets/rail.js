@@ -119,8 +119,8 @@ export class Rail {
     const { table } = this;
     const focus = document.activeElement?.dataset?.control;
     this.chips.replaceChildren(...table.header.chips.flatMap((name) => {
-      const column = table.text(name), counts = new Map();
-      for (const code of column.values) counts.set(code, (counts.get(code) || 0) + 1);
+      const column = table.text(name), counts = new Uint32Array(column.labels.length);
+      for (let row = 0; row < table.rows; row++) counts[column.values[row]]++;
       const labels = [...familyColors(table, name, theme).keys(), ...(view.kinds[name] || []).filter((label) => !column.labels.includes(label))];
       if (labels.length < 2 && name !== view.color) return [];
       const colors = view.color === name ? familyColors(table, name, theme) : new Map();
@@ -135,7 +135,7 @@ export class Rail {
           });
           const swatch = h("span", { class: colors.has(label) ? "swatch" : "sign", "aria-hidden": "true" }, signs[label] || "");
           if (colors.has(label)) { swatch.style.background = signs[label] ? "none" : colors.get(label); swatch.style.color = colors.get(label); }
-          const count = counts.get(column.labels.indexOf(label)) || 0;
+          const count = counts[column.labels.indexOf(label)] || 0;
           return h("label", { class: "chip", title: `${count.toLocaleString("en-US")} candidates` }, box, ...(colors.has(label) || signs[label] ? [swatch] : []), label);
         }))];
     }), ...this.scale(view, theme));
