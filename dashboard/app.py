@@ -1,31 +1,36 @@
-"""create_app(database) -> dash.Dash: the shell, the routes, and callbacks that only connect pure functions.
+"""create_app(database) -> dash.Dash: the first screen, the data it draws, and the pages of Dash.
 
-The URL's query is the only state of a view (dashboard/view.py). The browser asks once in `POLL_MS` whether
-the database changed; everything else happens only then, or when a person touches a control.
+The first screen is a document of its own (pages/shell.py): the browser gets columns once and filters, draws and
+answers by itself (assets/). All other pages are Dash's. The URL's query is the only state of a view.
 """
 
 from __future__ import annotations
 
+import gzip
 import re
+import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 import flask
-from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
+from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
-from dashboard import candidates, figures
+from dashboard import figures, wire
 from dashboard.data import Database, Snapshot
-from dashboard.fields import CHIPS, FILTERED
-from dashboard.pages import candidate, message, overview
+from dashboard.pages import candidate, message, shell
 from dashboard.references import references
+from dashboard.status import status
 from dashboard.view import View, default_view, objectives_of
+from evaluator.record import digest
 from search.store import StoreError
 from space.architecture import ArchitectureError
 from space.cost import breakdown
 from space.zoo import Entry
 
 POLL_MS = 2500
+NEVER_CHANGES = "public, max-age=31536000, immutable"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -35,24 +40,34 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
 
     `shown` are published networks to mark in the plot.
     """
+    server = flask.Flask("dashboard", static_folder=None)
+    _first_screen(server, poll_ms)  # before Dash takes `/`
+    _data(server, database, shown)
     app = Dash(
         __name__,
+        server=server,
         title="CSP Explorer",
         update_title="",
         serve_locally=True,
         compress=False,
+        include_assets_files=False,
         suppress_callback_exceptions=True,
         health_endpoint=None,
         use_pages=False,
         pages_folder="",
-        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"},
-                   {"name": "color-scheme", "content": "light dark"}],
-    )  # fmt: skip
-    app.layout = lambda: shell(database, poll_ms)
+        index_string=shell.around_dash(poll_ms),
+        meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
+    )
+    app.layout = html.Div(
+        [
+            html.Main(html.Div("Loading…", className="skeleton"), id="main", tabIndex=-1),
+            dcc.Location(id="url", refresh=False),
+            dcc.Store(id="version"),
+            dcc.Store(id="theme"),
+        ]
+    )
     _routes(app, database)
-    _overview(app, database, shown)
     _candidate(app, database)
-    _browser(app)
     _serve(app, database, hosts)
     return app
 
@@ -63,32 +78,78 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
     return decorate
 
 
-def shell(database: Database, poll_ms: int) -> html.Div:
-    """What every page shares: the header and the stores."""
-    return html.Div(
-        [
-            html.A("Skip to the content", href="#main", className="skip"),
-            html.Header(
-                [
-                    html.A("CSP Explorer", href="/", className="brand"),
-                    html.Div(id="studies", className="studies"),
-                    html.Div(id="status", className="status"),
-                    html.Span(id="age", className="age"),
-                    html.Button("Copy link", id="copy", n_clicks=0, title="Copy a link to exactly this view"),
-                    html.Button("Theme", id="theme-toggle", n_clicks=0, **{"aria-label": "Switch light and dark"}),
-                ],
-                className="top",
-            ),
-            html.Main(html.Div("Loading…", className="skeleton"), id="main", tabIndex=-1),
-            dcc.Location(id="url", refresh="callback-nav"),
-            dcc.Interval(id="tick", interval=poll_ms),
-            dcc.Interval(id="second", interval=1000),
-            dcc.Store(id="version"),
-            dcc.Store(id="theme"),
-            dcc.Store(id="title-echo"),
-        ],
-        className="shell",
-    )
+# -- the first screen and its data
+
+
+def _first_screen(server: flask.Flask, poll_ms: int) -> None:
+    document = shell.explorer(poll_ms)
+
+    @server.get("/")
+    def explorer() -> flask.Response:
+        return flask.Response(document, mimetype="text/html")
+
+    @server.get("/plotly.js")
+    def plotly() -> flask.Response:
+        return _gzipped(_plotly(), "text/javascript", {"Cache-Control": NEVER_CHANGES})
+
+
+@cache
+def _plotly() -> bytes:
+    from plotly.offline import get_plotlyjs
+
+    return gzip.compress(get_plotlyjs().encode(), 1, mtime=0)
+
+
+def _gzipped(body: bytes, mimetype: str, headers: dict[str, str]) -> flask.Response:
+    response = flask.Response(mimetype=mimetype, headers={**headers, "Vary": "Accept-Encoding"})
+    if flask.request.accept_encodings.quality("gzip") > 0:
+        response.headers["Content-Encoding"] = "gzip"
+        response.set_data(body)
+    else:
+        response.set_data(gzip.decompress(body))
+    return response
+
+
+def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> None:
+    """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`."""
+    cached: dict[tuple[str, str], tuple[str, bytes]] = {}
+    lock = threading.Lock()
+
+    @server.get("/status")
+    def tell() -> flask.Response:
+        return flask.jsonify(status(database.snapshot(flask.request.args.get("study", ""))))
+
+    @server.get("/data.bin")
+    def columns() -> flask.Response:
+        snapshot = database.snapshot(flask.request.args.get("study", ""))
+        only = flask.request.args.get("only", "")
+        name = snapshot.study.name if snapshot.study else ""
+        tag = digest([snapshot.phase, snapshot.token, name, only, snapshot.problem])
+        headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+        if flask.request.if_none_match.contains(tag):
+            return flask.Response(status=304, headers=headers)
+        with lock:
+            if (name, only) not in cached or cached[name, only][0] != tag:
+                if len(cached) > 8:
+                    cached.clear()
+                cached[name, only] = tag, _encoded(database, snapshot, only, shown)
+            body = cached[name, only][1]
+        return _gzipped(body, "application/octet-stream", headers)
+
+
+def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[Entry]) -> bytes:
+    if snapshot.columns is None or snapshot.study is None:
+        return wire.encode(wire.header(snapshot, (), message.state(database, snapshot)), None, ())
+    config, columns = snapshot.study.config, snapshot.columns
+    if only:
+        names = [name for name in dict.fromkeys(only.split(",")) if name in columns]
+        return wire.encode({"token": snapshot.token, "rows": len(columns)}, columns, names)
+    marked = references(shown, candidate.deployment_of(config))
+    header = wire.header(snapshot, marked, message.state(database, snapshot))
+    return wire.encode(header, columns, wire.core(columns, objectives_of(config), default_view(config)))
+
+
+# -- the pages of Dash
 
 
 def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, View]:
@@ -100,47 +161,16 @@ def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, 
 
 
 def _routes(app: Dash, database: Database) -> None:
-    @_callback(
-        app,
-        Output("main", "children"), Output("studies", "children"),
-        Input("url", "pathname"), Input("url", "search"),
-    )  # fmt: skip
-    def route(path: str | None, search: str | None) -> tuple[Any, Any]:
-        snapshot, view, default = _query_view(search, database)
-        query = (search or "").lstrip("?")
+    @_callback(app, Output("main", "children"), Input("url", "pathname"), State("url", "search"))
+    def route(path: str | None, search: str | None) -> Any:
         found = re.fullmatch(r"/c/([0-9a-f]{12})/?", path or "")
-        if path not in ("/", "", None) and not found:
-            return message.not_found(path or ""), study_picker(snapshot)
-        if snapshot.phase != "ready":
-            return message.state(database, snapshot), study_picker(snapshot)
-        if found:
-            return candidate_page(database, found[1], snapshot, query), study_picker(snapshot)
-        return overview.layout(snapshot, view, default), study_picker(snapshot)
-
-    @_callback(
-        app,
-        Output("version", "data"), Output("status", "children"),
-        Input("tick", "n_intervals"), Input("url", "search"), State("version", "data"),
-    )  # fmt: skip
-    def poll(ticks: int | None, search: str | None, version: dict[str, Any] | None) -> tuple[Any, Any]:
+        if not found:
+            return message.not_found(path or "")
         snapshot = _query_view(search, database)[0]
-        study = snapshot.study.name if snapshot.study else ""
-        fresh = {"phase": snapshot.phase, "token": snapshot.token, "study": study, "problem": snapshot.problem}
-        if version and all(version.get(key) == value for key, value in fresh.items()):
-            raise PreventUpdate
-        status = overview.status_line(snapshot) if snapshot.phase == "ready" else []
-        return {**fresh, **overview.freshness(snapshot)}, status
-
-
-def study_picker(snapshot: Snapshot) -> Any:
-    """A selector where there are several studies, else the one's name."""
-    if snapshot.study is None:
-        return []
-    names = [row.name for row in snapshot.studies]
-    if len(names) < 2:
-        return html.Span(snapshot.study.name, className="study-name", title="study")
-    return dcc.Dropdown(id="study", options=[{"label": name, "value": name} for name in names],
-                        value=snapshot.study.name, clearable=False, className="choice")  # fmt: skip
+        said = message.state(database, snapshot)
+        if said is not None:
+            return message.section(said, snapshot.phase)
+        return candidate_page(database, found[1], snapshot, (search or "").lstrip("?"))
 
 
 def candidate_page(database: Database, architecture_id: str, snapshot: Snapshot, query: str) -> Any:
@@ -154,142 +184,6 @@ def candidate_page(database: Database, architecture_id: str, snapshot: Snapshot,
         return candidate.layout(detail, snapshot, query)
     except (StoreError, ArchitectureError) as error:
         return message.card("This candidate cannot be shown", [html.P(str(error), className="problem")], "error")
-
-
-def _overview(app: Dash, database: Database, shown: Sequence[Entry]) -> None:
-    def read(study: str, query: str) -> tuple[Snapshot, View, View]:
-        snapshot = database.snapshot(study)
-        if snapshot.frame is None or snapshot.study is None:
-            raise PreventUpdate
-        default = default_view(snapshot.study.config)
-        return snapshot, View.from_query(query, default), default
-
-    slider, kind = {"type": "filter", "name": ALL}, {"type": "kind", "name": ALL}
-
-    @_callback(
-        app,
-        Output("view", "data"),
-        Input("x", "value"), Input("y", "value"), Input("x-log", "value"), Input("y-log", "value"),
-        Input("color", "value"), Input("size", "value"), Input("front", "value"), Input("show", "value"),
-        Input(slider, "value"), Input(kind, "value"), Input("table", "selectedRows"),
-        Input("zoom", "data"),
-        State(slider, "min"), State(slider, "max"), State(kind, "options"), State("page-study", "data"),
-        State("view", "data"),
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def chosen(x: str, y: str, x_log: list[str], y_log: list[str], color: str, size: str, front: str,
-               show: list[str], values: list[Any], kinds: list[list[str]], rows: list[dict[str, Any]] | None,
-               zoom: dict[str, Any],
-               lows: list[float], highs: list[float], options: list[list[dict[str, str]]], study: str,
-               query: str) -> Any:  # fmt: skip
-        _, old, default = read(study, query)
-        kept = {
-            name: tuple(option["value"] for option in offered if option["value"] in value)
-            for name, value, offered in zip(CHIPS, kinds, options, strict=True)
-            if len(value) < len(offered)
-        }
-        # Everything is read anew, whatever triggered this: Dash drops the answer to an event that another overtakes.
-        view = View(
-            x=x, y=y, x_log=bool(x_log), y_log=bool(y_log), color=color, size=size, front=front,
-            show=tuple(show), ranges=overview.ranges_of(FILTERED, values, lows, highs), kinds=kept,
-            selected=tuple(sorted(int(row["key"]) for row in rows or [] if "key" in row)), study=old.study,
-        ).zoomed(zoom)  # fmt: skip
-        fresh = view.to_query(default)
-        return no_update if fresh == query else fresh
-
-    @_callback(
-        app,
-        Output("table", "rowData"), Output("answer", "children"), Output("count", "children"),
-        Input("view", "data"), Input("version", "data"), State("page-study", "data"),
-    )  # fmt: skip
-    def tell(query: str, _: Any, study: str) -> tuple[Any, Any, Any]:
-        snapshot, view, default = read(study, query)
-        assert snapshot.frame is not None
-        assert snapshot.study is not None
-        objectives = objectives_of(snapshot.study.config)
-        picked = candidates.pick(snapshot.frame, view, objectives)
-        return (
-            overview.rows(snapshot.frame, picked, default),
-            overview.answer(snapshot.frame, view, picked, objectives),
-            overview.count(snapshot.frame, view, picked),
-        )
-
-    @_callback(
-        app,
-        Output("plot", "figure"),
-        Input("view", "data"), Input("version", "data"), Input("theme", "data"), State("page-study", "data"),
-    )  # fmt: skip
-    def draw(query: str, _: Any, theme: str | None, study: str) -> Any:
-        if theme is None:
-            raise PreventUpdate
-        snapshot, view, _ = read(study, query)
-        assert snapshot.frame is not None
-        assert snapshot.study is not None
-        objectives = objectives_of(snapshot.study.config)
-        picked = candidates.pick(snapshot.frame, view, objectives)
-        return figures.scatter(
-            snapshot.frame, view, picked, figures.theme_called(theme), score=objectives[0],
-            references=references(shown, candidate.deployment_of(snapshot.study.config)),
-        )  # fmt: skip
-
-    @_callback(
-        app,
-        Output(slider, "min"), Output(slider, "max"), Output(slider, "step"), Output(slider, "value"),
-        Output({"type": "bars", "name": ALL}, "children"), Output({"type": "filter-box", "name": ALL}, "hidden"),
-        Output(kind, "options"), Output(kind, "value"), Output({"type": "kind-box", "name": ALL}, "hidden"),
-        Output("table", "columnDefs"), Output("show", "value"),
-        Input("version", "data"), Input("reset", "n_clicks"), State("view", "data"), State("page-study", "data"),
-        State(slider, "min"), State(slider, "max"), State("table", "columnDefs"), State(kind, "options"),
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def stretch(_: Any, __: int, query: str, study: str, lows: list[float], highs: list[float],
-                defined: list[dict[str, Any]], old_options: list[list[dict[str, str]]]) -> Any:  # fmt: skip
-        snapshot, view, default = read(study, query)
-        assert snapshot.frame is not None
-        reset = _triggered("reset")
-        if reset:
-            view = default
-        states = [overview.slider_state(snapshot.frame, view, name) for name in FILTERED]
-        filled = [state or (0.0, 1.0, [0.0, 1.0], 0.1) for state in states]
-        unchanged = [state[0] for state in filled] == lows and [state[1] for state in filled] == highs
-        same = [no_update] * len(FILTERED)
-        offered = [overview.chip_values(snapshot.frame, view, name) for name in CHIPS]
-        options = [[{"label": value, "value": value} for value in values] for values in offered]
-        keep = [no_update] * len(CHIPS) if options == old_options else None
-        columns = overview.columns(snapshot.frame, default)
-        known = [column["field"] for column in columns] == [column["field"] for column in defined]
-        return (
-            same if unchanged else [state[0] for state in filled],
-            same if unchanged else [state[1] for state in filled],
-            same if unchanged else [state[3] for state in filled],
-            same if unchanged and not reset else [state[2] for state in filled],
-            [overview.bars(snapshot.frame, name, state[0], state[1])
-             for name, state in zip(FILTERED, filled, strict=True)],
-            [state is None for state in states],
-            keep or options,
-            [list(view.kinds.get(name, values)) for name, values in zip(CHIPS, offered, strict=True)]
-            if keep is None or reset else keep,
-            [len(values) < 2 for values in offered],
-            no_update if known else columns,
-            list(view.show) if reset else no_update,
-        )  # fmt: skip
-
-    @_callback(
-        app,
-        Output("table", "selectedRows"), Output("table", "scrollTo"),
-        Input("boxed", "data"), State("table", "rowData"), prevent_initial_call=True,
-    )  # fmt: skip
-    def follow(numbers: list[int] | None, rows: list[dict[str, Any]]) -> tuple[Any, Any]:
-        if numbers is None:
-            raise PreventUpdate
-        shown = {row["number"] for row in rows}
-        found = [number for number in numbers if number in shown]
-        scroll = {"rowId": str(found[0]), "rowPosition": "middle"} if found else no_update
-        return [{"key": str(number)} for number in found], scroll
-
-
-def _triggered(name: str) -> bool:
-    return any(key.split(".")[0] == name for key in ctx.triggered_prop_ids)
 
 
 def _candidate(app: Dash, database: Database) -> None:
@@ -334,25 +228,6 @@ def _candidate(app: Dash, database: Database) -> None:
             raise PreventUpdate
         snapshot = _query_view(search, database)[0]
         return candidate.body(detail, snapshot, (search or "").lstrip("?"))
-
-
-def _browser(app: Dash) -> None:
-    """Callbacks that run in the browser; see assets/app.js."""
-
-    def run(function: str, *arguments: Any, **options: Any) -> None:
-        app.clientside_callback(ClientsideFunction(namespace="csp", function_name=function), *arguments, **options)
-
-    run("theme", Output("theme", "data"), Input("theme-toggle", "n_clicks"))
-    run("age", Output("age", "children"), Input("second", "n_intervals"), Input("version", "data"))
-    run("turn", Output("title-echo", "data"), Input("version", "data"), prevent_initial_call=True)
-    run("remember", Output("url-echo", "data"), Input("view", "data"))
-    run("relaid", Output("zoom", "data"), Input("plot", "relayoutData"), State("zoom", "data"), State("x", "value"),
-        State("x-log", "value"), State("y", "value"), State("y-log", "value"), prevent_initial_call=True)  # fmt: skip
-    run("clicked", Output("boxed", "data"), Input("plot", "clickData"), Input("plot", "selectedData"),
-        State("table", "selectedRows"), prevent_initial_call=True)  # fmt: skip
-    run("openBest", Output("open-best", "title"), Input("open-best", "n_clicks"), prevent_initial_call=True)
-    run("copy", Output("copy", "children"), Input("copy", "n_clicks"), prevent_initial_call=True)
-    run("study", Output("url", "href"), Input("study", "value"), State("version", "data"), prevent_initial_call=True)
 
 
 def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:

@@ -1,19 +1,22 @@
-"""What the page says about a study's candidates: filters, fronts, the answer. Frames in, frames and masks out."""
+"""What the page says about a study's candidates: filters, fronts, the answer. Columns in, masks out.
+
+The browser computes the same (assets/model.js); a test in Chromium holds it to this.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dashboard.fields import CHIPS, FIELDS, FILTERED
+from dashboard.fields import FIELDS
 from dashboard.view import View
 from search.pareto import front, minimised
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from search.columns import Columns
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
@@ -23,39 +26,48 @@ STATUS = {"complete": "dominated", "stopped": "stopped", "failed": "failed", "re
 """What a proposal that is not on the front is called."""
 
 
-def prepare(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame of `Store.frame` as the page uses it: without duplicates, with derived columns."""
-    kept = frame[frame["state"] != "duplicate"].reset_index(drop=True)
-    return kept.assign(flops=2.0 * kept["macs"].astype(float))
+def prepare(columns: Columns) -> Columns:
+    """The columns of `Store.columns` as the page uses them: without duplicates, with derived columns."""
+    kept = columns["state"] != "duplicate"
+    columns = columns if kept.all() else columns.take(kept)
+    derived = {"flops": 2.0 * columns["macs"]} if "macs" in columns else {}
+    return replace(columns, numbers={**columns.numbers, **derived})
 
 
-def numbers(frame: pd.DataFrame, name: str) -> Numbers:
-    """A numeric column in base units as floats; what is missing or no number is NaN, and so is a column."""
-    import pandas as pd
-
-    if name not in frame:  # a verified score other than the study's
+def numbers(frame: Columns, name: str) -> Numbers:
+    """A numeric column in base units; NaN where missing, as in a column that there is not."""
+    if name in frame.numbers:
+        return frame.numbers[name]
+    if name not in frame.texts:
         return np.full(len(frame), np.nan)
-    result: Numbers = np.array(pd.to_numeric(frame[name], errors="coerce"), dtype=float)
-    return result
+    return np.array([value if isinstance(value, int | float) else np.nan for value in frame[name]], dtype=float)
 
 
-def categories(frame: pd.DataFrame, name: str) -> list[str]:
+def categories(frame: Columns, name: str) -> list[str]:
     """A column as texts; an en dash where missing. Whole numbers lose their `.0`."""
-    return [_text(value) for value in frame[name].tolist()]
+    return [as_text(value) for value in frame[name].tolist()]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as a person reads it; an en dash where missing. Whole numbers lose their `.0`."""
     if value is None or value != value or value == "":
         return "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def complete(frame: pd.DataFrame) -> Mask:
+def complete(frame: Columns) -> Mask:
     """Candidates that were evaluated to the end: only these may be on a front."""
-    return np.asarray(frame["state"] == "complete", dtype=bool)
+    return in_state(frame, "complete")
 
 
-def matching(frame: pd.DataFrame, view: View) -> Mask:
+def in_state(frame: Columns, *names: str) -> Mask:
+    """Rows in one of these states."""
+    text = frame.texts["state"]
+    wanted = [code for code, label in enumerate(text.labels) if label in names]
+    return np.isin(text.codes, wanted)
+
+
+def matching(frame: Columns, view: View) -> Mask:
     """Rows inside every filter. A row without a value is outside a filter on that value."""
     mask = np.ones(len(frame), bool)
     for name, (low, high) in view.ranges.items():
@@ -71,7 +83,7 @@ def matching(frame: pd.DataFrame, view: View) -> Mask:
     return mask
 
 
-def front_over(frame: pd.DataFrame, names: Sequence[str], among: Mask) -> Mask:
+def front_over(frame: Columns, names: Sequence[str], among: Mask) -> Mask:
     """Rows of `among` that no other row of `among` dominates in the metrics `names`, each in its direction.
 
     No row at all if a metric has no direction.
@@ -110,7 +122,7 @@ class Picked:
         return not bool(self.matching.all())
 
 
-def pick(frame: pd.DataFrame, view: View, objectives: Sequence[str]) -> Picked:
+def pick(frame: Columns, view: View, objectives: Sequence[str]) -> Picked:
     """Filters, fronts and the answer for one view; `objectives` are the study's, the score first."""
     inside, done = matching(frame, view), complete(frame)
     axes_front = front_over(frame, (view.x, view.y), inside & done)
@@ -129,7 +141,7 @@ def pick(frame: pd.DataFrame, view: View, objectives: Sequence[str]) -> Picked:
     )
 
 
-def best(frame: pd.DataFrame, objectives: Sequence[str], among: Mask) -> int | None:
+def best(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
     """Row with the best score; equal scores are told apart by the other objectives in turn."""
     rows = np.flatnonzero(among & ~np.isnan(numbers(frame, objectives[0])))
     if not len(rows):
@@ -139,46 +151,18 @@ def best(frame: pd.DataFrame, objectives: Sequence[str], among: Mask) -> int | N
     return int(rows[np.lexsort(keys[::-1])[0]])
 
 
-def status(frame: pd.DataFrame, highlighted: Mask) -> list[str]:
-    """What each row is called: `on front`, `dominated`, `stopped`, `failed`, `refused` or `waiting`."""
-    return [
-        "on front" if on else STATUS.get(state, "waiting")
-        for on, state in zip(highlighted, frame["state"].tolist(), strict=True)
-    ]
-
-
-def verdicts(frame: pd.DataFrame) -> Any:
+def verdicts(frame: Columns) -> Any:
     """What the verification says of each row, as an array of texts."""
-    return np.asarray(frame["verdict"], dtype=object)
+    return frame["verdict"]
 
 
-def any_verified(frame: pd.DataFrame) -> bool:
+def any_verified(frame: Columns) -> bool:
     """Whether the study has a verification with a result."""
-    return bool((verdicts(frame) != "unverified").any())
+    text = frame.texts["verdict"]
+    return any(text.labels[code] != "unverified" for code in np.unique(text.codes))
 
 
-def filter_texts(view: View) -> list[str]:
-    """Every filter in words, for example `latency ≤ 12 ms`."""
-    texts = []
-    for name in FILTERED:
-        low, high = view.ranges.get(name, (None, None))
-        field = FIELDS[name]
-        label = field.label if field.label.isupper() or field.label == "MACs" else field.label.lower()
-        if low is not None and high is not None:
-            between = f"{field.show_scaled(low * field.scale)} – {field.show_scaled(high * field.scale)}"
-            texts.append(f"{label} {between}")
-        elif high is not None:
-            texts.append(f"{label} ≤ {field.show_scaled(high * field.scale)}")
-        elif low is not None:
-            texts.append(f"{label} ≥ {field.show_scaled(low * field.scale)}")
-    return texts + [
-        f"{FIELDS[name].label.lower()} {' or '.join(view.kinds[name]) or 'none'}"
-        for name in CHIPS
-        if name in view.kinds
-    ]
-
-
-def binding(frame: pd.DataFrame, view: View) -> tuple[str, int] | None:
+def binding(frame: Columns, view: View) -> tuple[str, int] | None:
     """When no candidate fits because of one range: that field, and the row that comes nearest to fitting."""
     done = complete(frame)
     for name, (low, high) in view.ranges.items():
@@ -194,29 +178,3 @@ def binding(frame: pd.DataFrame, view: View) -> tuple[str, int] | None:
                 outside = np.maximum(outside, bounded - high)
             return name, int(rows[int(np.argmin(outside))])
     return None
-
-
-def bounds(frame: pd.DataFrame, name: str, chosen: tuple[float | None, float | None]) -> tuple[float, float] | None:
-    """Ends of a slider in the field's unit, rounded outwards, wide enough for `chosen`; None without data."""
-    field = FIELDS[name]
-    values = numbers(frame, name) if name in frame else np.array([])
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    ends = [*(value for value in chosen if value is not None), float(values.min()), float(values.max())]
-    low, high = min(ends) * field.scale, max(ends) * field.scale
-    step = slider_step(low, high)
-    return (float(f"{np.floor(low / step + 1e-9) * step:.10g}"), float(f"{np.ceil(high / step - 1e-9) * step:.10g}"))
-
-
-def slider_step(low: float, high: float) -> float:
-    """A round step, about a two-hundredth of the span."""
-    span = (high - low) or abs(high) or 1.0
-    return float(10.0 ** np.floor(np.log10(span / 50.0)))
-
-
-def histogram(frame: pd.DataFrame, name: str, low: float, high: float, bins: int = 24) -> list[float]:
-    """Share of the fullest bin for each of `bins` equal bins between `low` and `high` (in the field's unit)."""
-    values = numbers(frame, name) * FIELDS[name].scale
-    counts, _ = np.histogram(values[np.isfinite(values)], bins=bins, range=(low, high if high > low else low + 1))
-    return [round(float(count) / max(1, counts.max()), 3) for count in counts]

@@ -1,4 +1,4 @@
-"""Reading the store for pages: one cached snapshot a study, re-read only when the database changed.
+"""Reading the store for pages: one cached snapshot a study, read again only when the database changed.
 
 A file that is missing, empty or without candidates is a state of the page, not an error. Nothing here writes.
 """
@@ -15,16 +15,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.candidates import prepare
+from dashboard.status import progress
 from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from search.columns import Columns
     from space.architecture import Architecture
 
 Phase = Literal["missing", "empty", "waiting", "ready", "error"]
 """missing: no file; empty: no table or no study yet; waiting: a study without candidates."""
 
+SHARE = 8
+"""After a study was read, nothing is read for this many times as long."""
 T = TypeVar("T")
 
 
@@ -37,7 +39,9 @@ class Snapshot:
     """Changes whenever anything was recorded."""
     study: StudyRow | None = None
     studies: list[StudyRow] = field(default_factory=list)
-    frame: pd.DataFrame | None = None
+    columns: Columns | None = None
+    progress: str = ""
+    """How far the study is, in words."""
     read_at: float = 0.0
     problem: str | None = None
     """Why the newest data could not be read; what else is here is then older."""
@@ -70,6 +74,7 @@ class Database:
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
         self._cache: dict[str, Snapshot] = {}
+        self._rest = 0.0
 
     @property
     def _is_file(self) -> bool:
@@ -157,13 +162,16 @@ class Database:
         study = next((row for row in studies if row.name == name), studies[0])
         if (known := self._known(study.name, token)) is not None:
             return known
-        frame = prepare(store.frame(study.name))
+        began = time.monotonic()
+        columns = prepare(store.columns(study.name))
+        self._rest = time.monotonic() + SHARE * (time.monotonic() - began)
         found = Snapshot(
-            phase="ready" if len(frame) else "waiting",
+            phase="ready" if len(columns) else "waiting",
             token=token,
             study=study,
             studies=studies,
-            frame=frame,
+            columns=columns,
+            progress=progress(study, columns) if len(columns) else "",
             read_at=time.time(),
             database=self.shown if self._own else None,
         )
@@ -173,7 +181,11 @@ class Database:
     def _known(self, name: str, token: str) -> Snapshot | None:
         """What was read under this name, if nothing was recorded since."""
         cached = self._cache.get(name)
-        if cached is None or cached.token != token or cached.phase == "error":
+        if cached is None or cached.phase == "error":
+            return None
+        # A big study takes seconds to read: most of the time is left to the search.
+        resting = cached.phase == "ready" and time.monotonic() < self._rest
+        if cached.token != token and not resting:
             return None
         return replace(cached, read_at=time.time(), problem=None)
 
@@ -189,11 +201,3 @@ class Database:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "orig", None) or error).splitlines()[0]
-
-
-def progress(study: StudyRow, frame: pd.DataFrame) -> tuple[int, int | None]:
-    """Candidates that are finished (complete, stopped at a lower rung, or failed) and the budget."""
-    budget = study.config.get("budget")
-    return int(frame["state"].isin(["complete", "stopped", "failed"]).sum()), budget if isinstance(
-        budget, int
-    ) else None

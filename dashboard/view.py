@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -42,6 +42,8 @@ class View:
     """Category -> values kept; a category that is absent keeps all."""
     selected: tuple[int, ...] = ()
     """Proposal numbers."""
+    pinned: tuple[int, ...] = ()
+    """Proposal numbers kept for comparison, in the order in which they were pinned."""
     zoom_x: Zoom | None = None
     zoom_y: Zoom | None = None
     drag: str = "zoom"
@@ -70,14 +72,17 @@ class View:
         for key, zoom in (("zx", self.zoom_x), ("zy", self.zoom_y)):
             if zoom is not None:
                 pairs.append((key, f"{zoom[0]:.7g}..{zoom[1]:.7g}"))
-        if self.selected:
-            pairs.append(("sel", ",".join(str(number) for number in self.selected)))
+        for key, chosen in (("sel", self.selected), ("pin", self.pinned)):
+            if chosen:
+                pairs.append((key, ",".join(str(number) for number in chosen)))
         return urlencode(pairs, safe=",/")
 
     @staticmethod
     def from_query(query: str | None, default: View) -> View:
         """The view that `query` describes; what it does not say, or says wrongly, is `default`'s."""
         given = dict(parse_qsl((query or "").lstrip("?"), keep_blank_values=True))
+        if "lat" in given and "max.latency_ms" not in given:  # short for a link that a person types
+            given["max.latency_ms"] = given["lat"]
 
         def choice(name: str, allowed: Sequence[str]) -> str:
             value = given.get(name, "")
@@ -91,7 +96,6 @@ class View:
                 ranges[name] = bounds
         kinds = {name: tuple(filter(None, given[name].split(","))) for name in CHIPS if name in given}
         show = given["show"].split(",") if "show" in given else default.show
-        numbers = (part for part in given.get("sel", "").split(",") if part.isascii() and part.isdigit())
         return View(
             x=choice("x", NUMERIC),
             y=choice("y", NUMERIC),
@@ -103,34 +107,17 @@ class View:
             front=choice("front", ("axes", "all")),
             ranges=ranges,
             kinds=kinds,
-            selected=tuple(int(number[:9]) for number in numbers)[:100],
+            selected=_numbers(given.get("sel", "")),
+            pinned=_numbers(given.get("pin", "")),
             zoom_x=_zoom(given.get("zx", "")),
             zoom_y=_zoom(given.get("zy", "")),
             drag=choice("drag", DRAGS),
             study=given.get("study", default.study),
         )
 
-    def zooms(self) -> dict[str, Any]:
-        """Zoom and drag mode as the browser keeps them; `zoomed` is the inverse. See `relaid` in assets/app.js."""
-        return {
-            "x": {"of": [self.x, self.x_log], "range": self.zoom_x},
-            "y": {"of": [self.y, self.y_log], "range": self.zoom_y},
-            "drag": self.drag,
-        }
 
-    def zoomed(self, kept: Mapping[str, Any]) -> View:
-        """This view with the browser's zoom and drag mode; a zoom of another axis than this view's is dropped.
-
-        Plotly's own memory of these (`uirevision`) is lost when Dash hands the figure back, so it is ours.
-        """
-        found: list[Zoom | None] = []
-        for axis, of in (("x", [self.x, self.x_log]), ("y", [self.y, self.y_log])):
-            part = kept.get(axis) or {}
-            ends = list(part.get("range") or [])
-            fits = part.get("of") == of and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
-            found.append(_zoom(f"{ends[0]:.7g}..{ends[1]:.7g}") if fits else None)
-        drag = kept.get("drag")
-        return replace(self, zoom_x=found[0], zoom_y=found[1], drag=drag if drag in DRAGS else self.drag)
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part[:9]) for part in text.split(",") if part.isascii() and part.isdigit())[:100]
 
 
 def _zoom(text: str) -> Zoom | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import select
@@ -37,6 +37,9 @@ from search.schema import (
 )
 from search.verification import in_effect
 from space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from search.columns import Columns
 
 __all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StoreOld", "StudyRow", "url_of"]
 
@@ -453,6 +456,19 @@ class Store:
                 .order_by(m.id)
             ).all() if study.config.get("predictors") else []  # fmt: skip
         return build(study.config, rows, facts, self.long_scores(study), predictions)
+
+    def columns(self, study_name: str) -> Columns:
+        """What `frame` says, as a `search.columns.Columns`: for studies too big for an object a number.
+
+        Raises StoreError if there is no such study.
+        """
+        from search.columns import read
+
+        study = self.study(study_name)
+        if study is None:
+            raise self._no_study(study_name)
+        with self._engine.connect() as connection:
+            return read(connection, study.id, study.config, self.long_scores(study))
 
     def long_scores(self, study: StudyRow) -> dict[str, dict[int, float]]:
         """Architecture id -> seed -> score of the study's verification; empty before the first."""

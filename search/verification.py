@@ -23,6 +23,9 @@ from search.pareto import front, minimised
 if TYPE_CHECKING:
     import pandas as pd
 
+    Frame = pd.DataFrame | Mapping[str, Any]
+    """A study's frame, or its columns by name."""
+
 Array = np.ndarray[Any, Any]
 Scores = Mapping[str, Mapping[int, float]]
 """Architecture id -> seed -> score of the long training."""
@@ -137,15 +140,15 @@ def front_shares(ids: Sequence[str], scores: Array, others: Array, *, draws: int
     return shares
 
 
-def judge(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> Verification:
+def judge(frame: Frame, config: Mapping[str, Any], scores: Scores) -> Verification:
     """What `scores` say of the complete candidates of a study's frame that have enough of them."""
     objectives = _objectives(frame, config)
     chosen = in_effect(config)
     seeds = chosen[1] if chosen else []
-    values = proxy_values(frame, config)
-    enough = [len(scores.get(identity, {})) >= MIN_SEEDS for identity in frame["id"].tolist()]
+    values, known = proxy_values(frame, config), np.asarray(frame["id"]).tolist()
+    enough = [len(scores.get(identity, {})) >= MIN_SEEDS for identity in known]
     rows = np.flatnonzero(~np.isnan(values).any(axis=1) & np.array(enough, bool))
-    ids = [str(frame["id"].iloc[row]) for row in rows]
+    ids = [str(known[row]) for row in rows]
     table = np.array([[scores[i].get(seed, np.nan) for seed in seeds] for i in ids], float).reshape(
         len(ids), len(seeds)
     )
@@ -167,7 +170,7 @@ def judge(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> Ver
     )
 
 
-def columns(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> dict[str, list[Any]]:
+def columns(frame: Frame, config: Mapping[str, Any], scores: Scores) -> dict[str, list[Any]]:
     """The columns of `Store.frame` on verification: `verified_<score>` and its kin, `verdict`, `front_share`."""
     objectives = _objectives(frame, config)
     found = judge(frame, config, scores) if objectives and in_effect(config) else None
@@ -195,14 +198,14 @@ def columns(frame: pd.DataFrame, config: Mapping[str, Any], scores: Scores) -> d
     return result
 
 
-def proxy_front(frame: pd.DataFrame, config: Mapping[str, Any]) -> Array:
+def proxy_front(frame: Frame, config: Mapping[str, Any]) -> Array:
     """Rows of a study's frame on the front of all its objectives, as the proxy scores them."""
     return front(proxy_values(frame, config))
 
 
-def proxy_values(frame: pd.DataFrame, config: Mapping[str, Any]) -> Array:
+def proxy_values(frame: Frame, config: Mapping[str, Any]) -> Array:
     """The study's objectives, minimised, the score first; NaN in rows that are not complete."""
-    done = (frame["state"] == "complete").to_numpy()
+    done = np.asarray(frame["state"]) == "complete"
     return np.where(done[:, None], _minimised(frame, _objectives(frame, config)), np.nan)
 
 
@@ -220,12 +223,12 @@ def statement(row: Mapping[str, Any] | pd.Series[Any], score: str) -> str:
     )
 
 
-def _objectives(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _objectives(frame: Frame, config: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Names and directions of a study's objectives, the score first; those that the frame knows."""
     given = [(str(o["metric"]), str(o["direction"])) for o in config.get("objectives", [])]
     return [(name, direction) for name, direction in given if name in frame]
 
 
-def _minimised(frame: pd.DataFrame, objectives: Sequence[tuple[str, str]]) -> Array:
-    values = frame[[name for name, _ in objectives]].to_numpy(dtype=float)
+def _minimised(frame: Frame, objectives: Sequence[tuple[str, str]]) -> Array:
+    values = np.column_stack([np.asarray(frame[name], dtype=float) for name, _ in objectives])
     return minimised(values, [direction for _, direction in objectives])

@@ -47,7 +47,7 @@ def test_imports_follow_the_rules_of_the_design(path):
         # Its command stores what it measured; everything else of the evaluator knows no store.
         command = ("search",) if module == "evaluator.calibrate" else ()
         assert not within(ours(path), "space", "evaluator", *command)
-    elif module in ("search.pareto", "search.store", "search.schema", "search.database", "search.frame",
+    elif module in ("search.pareto", "search.store", "search.schema", "search.database", "search.frame", "search.columns",
                     "search.verification", "search.latencies", "search.devices", "search.budgets",
                     "search.choice", "search.shortlist", "search.answer"):  # fmt: skip
         outside = within(
@@ -63,6 +63,7 @@ def test_imports_follow_the_rules_of_the_design(path):
             "search.migrations",
             "search.pareto",
             "search.store",
+            "search.columns",
             "search.database",
             "search.frame",
             "search.seeds",
@@ -70,7 +71,7 @@ def test_imports_follow_the_rules_of_the_design(path):
         )
         assert not outside - {"evaluator", "search"}
     elif package == "dashboard":
-        outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.pareto", "search.answer",
+        outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.columns", "search.pareto", "search.answer",
                          "search.budgets", "search.choice", "search.shortlist", "search.verification",
                          "search.latencies", "search.devices", *light)  # fmt: skip
         assert not outside - {"evaluator", "search"}

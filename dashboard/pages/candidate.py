@@ -14,7 +14,6 @@ from dashboard.data import Detail, Snapshot
 from dashboard.fields import FIELDS, MISSING, VERIFIED
 from dashboard.figures import LAYER_QUANTITIES, bottleneck
 from dashboard.pages.message import option
-from dashboard.pages.overview import badge
 from dashboard.view import objectives_of
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment
@@ -128,14 +127,27 @@ def fingerprint(detail: Detail) -> str:
 
 
 def _proposals(snapshot: Snapshot, architecture_id: str) -> str:
-    if snapshot.frame is None or snapshot.study is None:
-        return ""
-    mine = snapshot.frame[snapshot.frame["id"] == architecture_id]
     texts = []
-    for number, state, reason in zip(mine["number"].tolist(), mine["state"].tolist(), mine["reason"].tolist()):
-        tail = f": {reason}" if isinstance(reason, str) and reason else ""
-        texts.append(f"#{number} of study “{snapshot.study.name}”, {state}{tail}")
+    for row in rows_of(snapshot, architecture_id):
+        tail = f": {row['reason']}" if row["reason"] else ""
+        name = snapshot.study.name if snapshot.study else ""
+        texts.append(f"#{row['number']} of study “{name}”, {row['state']}{tail}")
     return "; ".join(texts)
+
+
+def rows_of(snapshot: Snapshot, architecture_id: str) -> list[dict[str, Any]]:
+    """The study's proposals of an architecture, oldest first."""
+    columns = snapshot.columns
+    if columns is None:
+        return []
+    return [columns.row(index) for index, identity in enumerate(columns.ids) if identity == architecture_id]
+
+
+def badge(row: Mapping[str, Any], score: str) -> html.Span:
+    """Whether a candidate is verified, as a word with a sign; the whole sentence is its tooltip."""
+    signs = {"verified": "✓", "overturned": "✗", "unverified": "?"}
+    return html.Span(f"{signs[row['verdict']]} {row['verdict']}", className=f"badge {row['verdict']}",
+                     title=statement(row, score))  # fmt: skip
 
 
 def headline(detail: Detail, paper: Cost, config: Mapping[str, Any]) -> list[html.Div]:
@@ -173,11 +185,10 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
     title = html.H2("Verification")
     config = snapshot.study.config if snapshot.study else {}
     score = objectives_of(config)[0]
-    frame = snapshot.frame
-    mine = None if frame is None else frame[frame["id"] == detail.architecture.id]
-    if mine is None or not len(mine):
+    mine = rows_of(snapshot, detail.architecture.id)
+    if not mine:
         return [title, html.P("This candidate is of another study.", className="muted")]
-    row, field, chosen = mine.iloc[-1], FIELDS[score], in_effect(config)
+    row, field, chosen = mine[-1], FIELDS[score], in_effect(config)
     said = [title, html.P([badge(row, score), f" {statement(row, score).partition(': ')[2]}."])]
     own = [m for m in detail.measurements if m["metric"] == score and m["value"] is not None and belongs(config, m)]
     if not own or chosen is None:
@@ -204,7 +215,7 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
     name = f"{VERIFIED}{score}"
     spread = row[f"{name}_spread"]
     mean = field.show(row[name]) + ("" if math.isnan(spread) else f" ± {field.show(spread)}")
-    body.append([html.B("mean"), f"{row[f'{name}_n']} seeds", "", html.B(mean), ""])
+    body.append([html.B("mean"), f"{row[f'{name}_n']:.0f} seeds", "", html.B(mean), ""])
     head = ("Training", "Seed", "Visits", field.label, "Date (UTC)")
     return [*said, html.Div(_table(head, body, numeric=(1, 2, 3)), className="scroll", tabIndex=0, role="region",
                             **{"aria-label": "Verification"})]  # fmt: skip

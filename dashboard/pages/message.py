@@ -1,14 +1,23 @@
-"""Pages that say what to do: no file, an empty database, no candidates, an error, no such page."""
+"""What a page says instead of data: no file, an empty database, no candidates, an error, no such page."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import Any
 
 from dash import html
 
 from dashboard.data import Database, Snapshot
 from search.store import DEFAULT_PATH
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A title and lines: what a line is (`text`, `command`, `muted` or `problem`) and its text."""
+
+    title: str
+    lines: tuple[tuple[str, str], ...]
 
 
 def command(database: Database) -> str:
@@ -21,26 +30,35 @@ def option(shown: str) -> str:
     return "" if shown == DEFAULT_PATH else f" --db {shlex.quote(shown)}"
 
 
-def state(database: Database, snapshot: Snapshot) -> html.Section:
-    """The page for a database that has nothing to show yet."""
-    todo = [html.P("Type this in a terminal:"), html.Pre(command(database), tabIndex=0)]
+def state(database: Database, snapshot: Snapshot) -> Message | None:
+    """What to say of a database that has nothing to show yet; None for one that has."""
+    todo = (("text", "Type this in a terminal:"), ("command", command(database)))
     name = snapshot.study.name if snapshot.study else ""
-    follow = html.P("This page turns into the plot as soon as there are candidates.", className="muted")
-    texts: dict[str, tuple[str, list[Any]]] = {
+    follow = ("muted", "This page turns into the plot as soon as there are candidates.")
+    said: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "missing": ("There is no database yet",
-                    [html.P(["The file ", html.Code(database.shown), " does not exist."]), *todo, follow]),
+                    (("text", f"The file {database.shown} does not exist."), *todo, follow)),
         "empty": ("The database is empty",
-                  [html.P([html.Code(database.shown), " holds no study yet: it was just created, or no search "
-                           "has run on it."]), *todo, follow]),
+                  (("text", f"{database.shown} holds no study yet: it was just created, or no search has run on it."),
+                   *todo, follow)),
         "waiting": (f"Study “{name}” has no candidates yet",
-                    [html.P("The search has been set up and is about to propose its first architectures. "
-                            "If nothing is running:"), html.Pre(command(database), tabIndex=0), follow]),
+                    (("text", "The search has been set up and is about to propose its first architectures. "
+                              "If nothing is running:"), ("command", command(database)), follow)),
         "error": ("The database cannot be read",
-                  [html.P(snapshot.problem or "unknown reason", className="problem"),
-                   html.P("This page tries again every few seconds.", className="muted")]),
+                  (("problem", snapshot.problem or "unknown reason"),
+                   ("muted", "This page tries again every few seconds."))),
     }  # fmt: skip
-    title, body = texts[snapshot.phase]
-    return card(title, body, kind=snapshot.phase)
+    if snapshot.phase not in said:
+        return None
+    title, lines = said[snapshot.phase]
+    return Message(title=title, lines=lines)
+
+
+def section(message: Message, kind: str) -> html.Section:
+    """A message on a page of Dash."""
+    made = {"command": lambda text: html.Pre(text, tabIndex=0), "text": html.P}
+    body = [made.get(what, lambda text, what=what: html.P(text, className=what))(text) for what, text in message.lines]
+    return card(message.title, body, kind)
 
 
 def not_found(path: str) -> html.Section:

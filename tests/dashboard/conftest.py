@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from dashboard.data import Database
+from search.columns import Columns
 from tests.databases import build
 
 
@@ -20,13 +21,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _frame(path: Path) -> pd.DataFrame:
-    frame = Database(str(path)).snapshot().frame
-    assert frame is not None
-    return frame
+def columns(path: Path) -> Columns:
+    """The study as the dashboard holds it."""
+    found = Database(str(path)).snapshot().columns
+    assert found is not None
+    return found
 
 
 @pytest.fixture
-def frame(_frame: pd.DataFrame) -> pd.DataFrame:
-    """The study's frame, a copy for each test."""
-    return _frame.copy()
+def frame(columns: Columns) -> pd.DataFrame:
+    """The same as a DataFrame, a copy for each test."""
+    names = ("id", *columns.numbers, *columns.texts)
+    return pd.DataFrame({name: columns[name] for name in names})

@@ -22,7 +22,7 @@ def dashboard(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedP
     )
 
 
-def test_the_dashboard_imports_no_torch_optuna_or_fvcore(path: Path) -> None:
+def test_the_dashboard_imports_no_torch_optuna_fvcore_or_pandas(path: Path) -> None:
     code = (
         "import sys, dashboard.__main__, dashboard.app\n"
         "from dashboard.data import Database\n"
@@ -30,8 +30,9 @@ def test_the_dashboard_imports_no_torch_optuna_or_fvcore(path: Path) -> None:
         "app = dashboard.app.create_app(database)\n"
         "from dashboard.pages import candidate\n"
         "snapshot = database.snapshot()\n"
-        "candidate.layout(database.detail(snapshot.frame['id'].iloc[0]), snapshot, '')\n"
-        "print(sorted({name.split('.')[0] for name in sys.modules} & {'torch', 'optuna', 'fvcore', 'onnxruntime'}))"
+        "candidate.layout(database.detail(snapshot.columns.ids[0]), snapshot, '')\n"
+        "heavy = {'torch', 'optuna', 'fvcore', 'onnxruntime', 'pandas'}\n"
+        "print(sorted({name.split('.')[0] for name in sys.modules} & heavy))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.stdout.strip() == "[]", result.stderr

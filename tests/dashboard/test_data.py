@@ -14,7 +14,10 @@ from search.store import Store, StoreError
 from tests.databases import add, build, config
 
 
-def test_a_database_that_comes_into_being_goes_through_all_phases(tmp_path: Path) -> None:
+def test_a_database_that_comes_into_being_goes_through_all_phases(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.data.SHARE", 0)
     path = tmp_path / "csp.db"
     database = Database(str(path))
     assert database.snapshot().phase == "missing"
@@ -27,8 +30,8 @@ def test_a_database_that_comes_into_being_goes_through_all_phases(tmp_path: Path
         add(store, study.id, 0, 2)
         snapshot = database.snapshot()
         assert snapshot.phase == "ready"
-        assert snapshot.frame is not None
-        assert len(snapshot.frame) == 2
+        assert snapshot.columns is not None
+        assert len(snapshot.columns) == 2
 
 
 def test_a_database_without_tables_is_empty(tmp_path: Path) -> None:
@@ -44,18 +47,19 @@ def test_nothing_is_read_again_until_something_is_recorded(tmp_path: Path, monke
     path = tmp_path / "csp.db"
     build(str(path), 3, state="running")
     reads = []
-    original = Store.frame
-    monkeypatch.setattr(Store, "frame", lambda store, name: reads.append(name) or original(store, name))
+    original = Store.columns
+    monkeypatch.setattr(Store, "columns", lambda store, name: reads.append(name) or original(store, name))
+    monkeypatch.setattr("dashboard.data.SHARE", 0)
     database = Database(str(path))
     first = database.snapshot()
-    assert database.snapshot("default").frame is first.frame
+    assert database.snapshot("default").columns is first.columns
     assert len(reads) == 1
     with Store.open(str(path)) as store:
         add(store, 1, 3, 1)
     second = database.snapshot()
     assert second.token != first.token
-    assert second.frame is not None
-    assert len(second.frame) == 4
+    assert second.columns is not None
+    assert len(second.columns) == 4
     assert len(reads) == 2
 
 
@@ -114,8 +118,8 @@ def test_reading_never_writes(path: Path) -> None:
     before = path.read_bytes()
     database = Database(str(path))
     snapshot = database.snapshot()
-    assert snapshot.frame is not None
-    assert database.detail(snapshot.frame["id"].iloc[0]) is not None
+    assert snapshot.columns is not None
+    assert database.detail(snapshot.columns.ids[0]) is not None
     assert database.detail("0" * 12) is None
     assert path.read_bytes() == before
 
@@ -127,3 +131,21 @@ def test_the_command_to_type_names_the_database(tmp_path: Path) -> None:
 
 def test_passwords_are_not_shown() -> None:
     assert "secret" not in Database("postgresql://user:secret@db.example/csp").shown
+
+
+def test_a_study_that_takes_long_to_read_is_not_read_at_every_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 3, state="running")
+    monkeypatch.setattr("dashboard.data.SHARE", 1e9)
+    database = Database(str(path))
+    first = database.snapshot()
+    with Store.open(str(path)) as store:
+        add(store, 1, 3, 1)
+    assert database.snapshot().token == first.token
+    database._rest = 0.0
+    second = database.snapshot()
+    assert second.token != first.token
+    assert second.columns is not None
+    assert len(second.columns) == 4

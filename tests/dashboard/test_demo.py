@@ -90,9 +90,9 @@ def test_the_demo_that_ships_is_small_listed_and_finished() -> None:
         assert snapshot.database is None
         assert snapshot.study is not None
         assert snapshot.study.state == "complete"
-        assert snapshot.frame is not None
-        assert (snapshot.frame["verdict"] != "unverified").any()
-        assert Database(path).detail(snapshot.frame["id"].iloc[0]) is not None
+        assert snapshot.columns is not None
+        assert (snapshot.columns["verdict"] != "unverified").any()
+        assert Database(path).detail(snapshot.columns.ids[0]) is not None
     assert not Path(path).exists()
 
 

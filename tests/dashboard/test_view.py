@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.fields import CHIPS, FIELDS, FILTERED, METRICS, NUMERIC
-from dashboard.pages.overview import ranges_of
 from dashboard.view import DRAGS, SHOWN, View, default_view, objectives_of
 from evaluator.metrics import METRICS as KNOWN
 
@@ -35,6 +33,7 @@ views = st.builds(
     kinds=st.dictionaries(st.sampled_from(CHIPS), st.lists(st.sampled_from(["res", "dense/res", "a b&c=d"]),
                                                           unique=True).map(tuple)),
     selected=st.lists(st.integers(0, 10**8), max_size=20).map(tuple),
+    pinned=st.lists(st.integers(0, 10**8), max_size=6).map(tuple),
     zoom_x=st.none() | zooms,
     zoom_y=st.none() | zooms,
     drag=st.sampled_from(DRAGS),
@@ -61,9 +60,9 @@ def test_default_view_has_an_empty_query_and_follows_the_objectives() -> None:
     assert default_view({}).x == "latency_ms"
 
 
-def test_a_slider_at_its_stops_is_no_filter() -> None:
-    assert ranges_of(["macs", "ap"], [[60, 580], [0.2, 0.4]], [60, 0.1], [580, 0.4]) == {"ap": (0.2, None)}
-    assert ranges_of(["macs"], [[60, 300]], [60], [580]) == {"macs": (None, 300e6)}
+def test_a_typed_link_may_be_short() -> None:
+    assert View.from_query("lat=12", View()).ranges == {"latency_ms": (None, 12.0)}
+    assert View.from_query("lat=12&max.latency_ms=9", View()).ranges == {"latency_ms": (None, 9.0)}
 
 
 def test_every_metric_is_a_field_with_its_direction() -> None:
@@ -72,15 +71,6 @@ def test_every_metric_is_a_field_with_its_direction() -> None:
         assert FIELDS[name].direction == metric.direction
         assert FIELDS[name].show(None) == "–"
         assert FIELDS[name].show(1234567.0) == metric.show(1234567.0)
-
-
-@given(views)
-def test_a_zoom_is_kept_on_its_axis_only(view: View) -> None:
-    kept = json.loads(json.dumps(view.zooms()))
-    assert view.zoomed(kept) == view
-    other = replace(view, x_log=not view.x_log).zoomed(kept)
-    assert (other.zoom_x, other.zoom_y) == (None, view.zoom_y)
-    assert view.zoomed({}) == replace(view, zoom_x=None, zoom_y=None)
 
 
 def test_a_latency_on_a_device_is_an_axis_like_any_other():

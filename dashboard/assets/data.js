@@ -1,0 +1,132 @@
+/* Columns of a study: fetched once a version, decoded into typed arrays. The layout is dashboard/wire.py's. */
+
+const ABSENT = -2147483648;
+
+export class Table {
+  constructor(header, columns) {
+    this.header = header;
+    this.rows = header.rows;
+    this.columns = columns;
+    this.cache = new Map();
+    this.waiting = new Map();
+  }
+
+  has(name) { return this.columns.has(name) || (name === "flops" && this.columns.has("macs")); }
+  field(name) {
+    return this.header.fields[name]
+      || { label: name, unit: "", scale: 1, direction: null, kind: "number", meaning: "", plain: false };
+  }
+
+  /** A number of every row, NaN where missing. */
+  num(name) {
+    const column = this.columns.get(name);
+    if (column && !column.labels) return column.values;
+    if (!this.cache.has(name)) this.cache.set(name, this.derived(name, column));
+    return this.cache.get(name);
+  }
+  derived(name, column) {
+    if (name === "flops" && this.columns.has("macs")) return this.num("macs").map((value) => 2 * value);
+    if (column) return Float64Array.from(column.values, (code) => (column.labels[code] === "–" ? NaN : Number(column.labels[code])));
+    return new Float64Array(this.rows).fill(NaN);
+  }
+
+  /** A text of every row: codes and their labels. */
+  text(name) {
+    const column = this.columns.get(name);
+    if (column && column.labels) return column;
+    const key = `text ${name}`;
+    if (!this.cache.has(key)) {
+      const labels = [], known = new Map(), values = new Uint32Array(this.rows), numbers = this.num(name);
+      for (let row = 0; row < this.rows; row++) {
+        const label = Number.isNaN(numbers[row]) ? "–" : String(Number(numbers[row].toPrecision(6)));
+        if (!known.has(label)) { known.set(label, labels.length); labels.push(label); }
+        values[row] = known.get(label);
+      }
+      this.cache.set(key, { values, labels });
+    }
+    return this.cache.get(key);
+  }
+  label(name, row) { const column = this.text(name); return column.labels[column.values[row]]; }
+  id(row) {
+    const bytes = this.columns.get("id").values;
+    let text = "";
+    for (let at = row * 6; at < row * 6 + 6; at++) text += bytes[at].toString(16).padStart(2, "0");
+    return text;
+  }
+  number(row) { return this.num("number")[row]; }
+
+  /** Row of a proposal number, or -1; numbers ascend. */
+  rowOf(number) {
+    const numbers = this.num("number");
+    let low = 0, high = this.rows - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      if (numbers[middle] === number) return middle;
+      if (numbers[middle] < number) low = middle + 1; else high = middle - 1;
+    }
+    return -1;
+  }
+
+  get complete() {
+    if (!this.cache.has("complete")) {
+      const state = this.text("state"), code = state.labels.indexOf("complete");
+      const found = new Uint8Array(this.rows);
+      for (let row = 0; row < this.rows; row++) if (state.values[row] === code) found[row] = 1;
+      this.cache.set("complete", found);
+    }
+    return this.cache.get("complete");
+  }
+
+  /** Fetch those of `names` that are not here yet. False if there was nothing to do. */
+  async more(names) {
+    const offered = new Set(Object.keys(this.header.fields || {}));
+    const lacking = names.filter((name) => offered.has(name.replace(/_spread$/, "")) && !this.has(name) && !this.waiting.has(name));
+    if (!lacking.length) return false;
+    for (const name of lacking) this.waiting.set(name, true);
+    const query = new URLSearchParams({ study: this.header.study, only: lacking.join(",") });
+    const found = await read(`/data.bin?${query}`);
+    if (found.header.token !== this.header.token || found.header.rows !== this.rows) return false;
+    for (const [name, column] of found.columns) {
+      this.columns.set(name, column);
+      this.cache.delete(name);
+      this.cache.delete(`text ${name}`);
+    }
+    return true;
+  }
+}
+
+async function read(url) {
+  const response = await fetch(url, { cache: "no-cache" });
+  if (!response.ok) throw new Error(`the server answered ${response.status}`);
+  const tag = response.headers.get("ETag");
+  return { tag, ...decode(await response.arrayBuffer()) };
+}
+
+export function decode(buffer) {
+  const view = new DataView(buffer);
+  if (view.getUint32(0, false) !== 0x43535031) throw new Error("the server sent no columns");
+  const length = view.getUint32(4, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  const columns = new Map();
+  for (const { name, type, at, labels } of header.columns) {
+    columns.set(name, { labels, values: values(buffer, 8 + length + at, type, header.rows) });
+  }
+  return { header, columns };
+}
+
+function values(buffer, at, type, rows) {
+  if (type === "id") return new Uint8Array(buffer, at, rows * 6);
+  if (type === "u1") return new Uint8Array(buffer, at, rows);
+  if (type === "u2") return new Uint16Array(buffer, at, rows);
+  if (type === "u4") return new Uint32Array(buffer, at, rows);
+  if (type === "f4") return new Float64Array(new Float32Array(buffer, at, rows));
+  const found = new Float64Array(new Int32Array(buffer, at, rows));
+  for (let row = 0; row < rows; row++) if (found[row] === ABSENT) found[row] = NaN;
+  return found;
+}
+
+/** The study's table. */
+export async function load(study) {
+  const { header, columns } = await read(`/data.bin${study ? `?${new URLSearchParams({ study })}` : ""}`);
+  return new Table(header, columns);
+}

@@ -1,0 +1,66 @@
+/* Elements and numbers as a person reads them. Text of the database only ever becomes text nodes. */
+
+/** An element: h("b", {class: "x", onclick: f}, "text", child). Properties without a value are left out. */
+export function h(name, properties = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith("on")) element.addEventListener(key.slice(2), value);
+    else element.setAttribute(key, value === true ? "" : String(value));
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+export function s(name, properties = {}) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(properties)) element.setAttribute(key, String(value));
+  return element;
+}
+
+export const MISSING = "–";
+
+/** A number with at most `digits` digits that count, without trailing zeros, with a true minus sign. */
+export function digits(value, count = 3) {
+  const text = Math.abs(value) >= 10 ** count
+    ? Math.round(value).toLocaleString("en-US") : String(Number(value.toPrecision(count)));
+  return text.replace("-", "−");
+}
+
+/** What Metric.show says in Python, without the unit. */
+export function bare(field, value) {
+  if (value === null || value === undefined || Number.isNaN(value)) return MISSING;
+  const scaled = value * field.scale;
+  return field.plain ? scaled.toFixed(3).replace("-", "−") : digits(scaled);
+}
+
+export function show(field, value) {
+  const text = bare(field, value);
+  return text === MISSING || !field.unit ? text : `${text} ${field.unit}`;
+}
+
+/** Parts of a sentence: the number, and its unit lighter. */
+export function shown(field, value, spread) {
+  const text = bare(field, value);
+  if (text === MISSING) return [text];
+  const tail = spread === undefined || Number.isNaN(spread) ? "" : ` ± ${digits(spread * field.scale, 2)}`;
+  return [text, h("span", { class: "unit" }, `${tail}${field.unit ? ` ${field.unit}` : ""}`)];
+}
+
+export function ago(seconds) {
+  return seconds < 60 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min`
+    : seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`;
+}
+
+export function download(name, text, type) {
+  const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+/** Say something to a screen reader, politely. */
+export function say(text) {
+  const place = document.getElementById("said");
+  if (place) place.textContent = text;
+}

@@ -1,0 +1,90 @@
+/* The header of every page: state and age of the study, theme, link. Asks every few seconds what changed. */
+import { h, ago, say } from "./dom.js";
+
+const period = Number(document.body.dataset.poll) || 2500;
+let latest = null;
+let readAt = 0;
+const study = () => new URLSearchParams(window.location.search).get("study") || "";
+
+/** The newest status, or null before the first. */
+export const status = () => latest;
+
+async function poll() {
+  try {
+    const response = await fetch(`/status?${new URLSearchParams({ study: study() })}`, { cache: "no-store" });
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    tell(await response.json());
+  } catch (error) {
+    if (latest) tell({ ...latest, problem: "the server does not answer", read: latest.read + (Date.now() - readAt) / 1000, changed: latest.changed + (Date.now() - readAt) / 1000 });
+  }
+  window.setTimeout(poll, document.hidden ? 4 * period : period);
+}
+
+function tell(fresh) {
+  const before = latest;
+  latest = fresh;
+  readAt = Date.now();
+  head(fresh);
+  age();
+  if (before && (before.token !== fresh.token || before.phase !== fresh.phase || before.study !== fresh.study)) {
+    document.dispatchEvent(new CustomEvent("csp-version", { detail: { before, fresh } }));
+  }
+  if (!before) document.dispatchEvent(new CustomEvent("csp-version", { detail: { before: fresh, fresh } }));
+}
+
+function head(fresh) {
+  const place = document.getElementById("status"), studies = document.getElementById("studies");
+  const key = JSON.stringify([fresh.progress, fresh.state, fresh.message, fresh.studies, fresh.study]);
+  if (place.dataset.key === key) return;
+  place.dataset.key = key;
+  place.replaceChildren(...(fresh.word ? [h("span", { class: `badge ${fresh.state}`, title: fresh.message }, fresh.word)] : []), h("span", { id: "progress" }, fresh.progress));
+  if (fresh.studies.length > 1) {
+    const select = h("select", { id: "study", "aria-label": "Study" }, fresh.studies.map((name) => h("option", { value: name, selected: name === fresh.study }, name)));
+    select.addEventListener("change", () => { window.location.href = `/?${new URLSearchParams({ study: select.value })}`; });
+    studies.replaceChildren(select);
+  } else {
+    studies.replaceChildren(h("span", { class: "study-name", title: "study" }, fresh.study));
+  }
+}
+
+function age() {
+  const place = document.getElementById("age");
+  if (!latest) return;
+  const since = (Date.now() - readAt) / 1000;
+  place.classList.toggle("stale", Boolean(latest.problem));
+  place.textContent = latest.problem ? `stale ${ago(latest.read + since)}: ${latest.problem}`
+    : latest.phase === "ready" ? `updated ${ago(latest.changed + since)} ago`
+      : document.querySelector(".explorer:not([hidden]), .candidate") ? `the database is ${latest.phase}; this is the last that was read` : "";
+}
+
+document.getElementById("theme-toggle").addEventListener("click", () => window.cspTheme.toggle());
+document.getElementById("copy").addEventListener("click", async (event) => {
+  const button = event.currentTarget;
+  try { await navigator.clipboard.writeText(window.location.href); button.textContent = "Copied"; say("Link copied"); } catch { button.textContent = "Copy the address"; }
+  window.setTimeout(() => { button.textContent = "Copy link"; }, 1600);
+});
+window.setInterval(age, 1000);
+window.setTimeout(poll, 0);
+
+// The pages of Dash follow theme and data through two stores.
+if (!document.getElementById("explorer")) {
+  const set = (name, data) => {
+    if (window.dash_clientside?.set_props && document.getElementById("main")) window.dash_clientside.set_props(name, { data });
+    else window.setTimeout(set, 50, name, data);
+  };
+  set("theme", window.cspTheme.current);
+  document.documentElement.addEventListener("csp-theme", () => set("theme", window.cspTheme.current));
+  document.addEventListener("csp-version", ({ detail: { before, fresh } }) => {
+    const waiting = document.querySelector("section.message.missing, section.message.empty, section.message.waiting, section.message.error");
+    if (waiting && fresh.phase !== before.phase) window.location.reload();
+    set("version", { token: fresh.token });
+  });
+  const box = document.getElementById("search");
+  box.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = document.getElementById("search-box").value.trim();
+    if (/^[0-9a-f]{12}$/.test(text)) window.location.href = `/c/${text}${window.location.search}`;
+    else if (/^#?\d+$/.test(text)) window.location.href = `/?sel=${text.replace("#", "")}`;
+  });
+  document.getElementById("help-open").hidden = true;
+}
