@@ -70,6 +70,7 @@ class Database:
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
         self._cache: dict[str, Snapshot] = {}
+        self._deployed: dict[str, tuple[str, pd.DataFrame]] = {}
 
     @property
     def _is_file(self) -> bool:
@@ -106,6 +107,16 @@ class Database:
             )
 
         return self._with_store(read)
+
+    def deployed(self, snapshot: Snapshot) -> pd.DataFrame:
+        """Latencies of a study's candidates on every device (`Store.deployed`), kept until something is recorded."""
+        assert snapshot.study is not None
+        name = snapshot.study.name
+        token, frame = self._deployed.get(name, ("", None))
+        if frame is None or token != snapshot.token:
+            frame = self._with_store(lambda store: store.deployed(name, metric="latency_ms"))
+            self._deployed[name] = snapshot.token, frame
+        return frame
 
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:

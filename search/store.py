@@ -472,13 +472,14 @@ class Store:
                 result.setdefault(identity, {})[seed] = value
         return result
 
-    def deployed(self, study_name: str) -> Any:
+    def deployed(self, study_name: str, *, metric: str | None = None) -> Any:
         """What is known of a study's candidates on every device, as a tidy pandas DataFrame: one row a fact.
 
         Columns: id, metric, value, spread, n, unit, origin, reason, device, backend, deployment, batch, precision,
         threads, height, width, num_classes, detail, environment (its id), created_at. Of rows that agree in id,
         metric, origin, device, backend, deployment and `detail["method"]` only the newest is there; a row without a
-        value only where none has one. Rows of a training are not here. Raises StoreError if there is no such study.
+        value only where none has one. Rows of a training are not here; with `metric` only that one is. Raises
+        StoreError if there is no such study.
         """
         from search.frame import deployed
 
@@ -493,6 +494,8 @@ class Store:
             .where(m.architecture_id.in_(ids), m.deployment.is_not(None))
             .order_by(m.id)
         )  # fmt: skip
+        if metric is not None:
+            query = query.where(m.metric == metric)
         with self._engine.connect() as connection:
             return deployed([dict(row) for row in connection.execute(query).mappings()])
 

@@ -64,9 +64,11 @@ def test_imports_follow_the_rules_of_the_design(path):
             "search.verification",
         )
         assert not outside - {"evaluator", "search"}
+    elif module in ("search.importance", "search.agreement"):
+        assert not within(ours(path), "search.pareto")
     elif package == "dashboard":
         outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.pareto", "search.pick",
-                         "search.verification", "search.latencies", *light)  # fmt: skip
+                         "search.verification", "search.latencies", "search.agreement", "search.importance", *light)  # fmt: skip
         assert not outside - {"evaluator", "search"}
         assert "space.module" not in ours(path)
     roots = {name.split(".")[0] for name in imported(path)}

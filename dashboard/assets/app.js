@@ -129,7 +129,8 @@
     },
     study(name, fresh) {
       if (!name || !fresh || fresh.study === name) return none();
-      return `${window.location.origin}/?study=${encodeURIComponent(name)}`;
+      const page = window.location.pathname.startsWith("/c/") ? "/" : window.location.pathname;
+      return `${window.location.origin}${page}?study=${encodeURIComponent(name)}`;
     },
   };
 
