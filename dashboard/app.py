@@ -121,7 +121,8 @@ def _routes(app: Dash, database: Database) -> None:
         found = re.fullmatch(r"/c/([0-9a-f]{12})/?", path or "")
         if path not in ("/", "", None, *EVIDENCE) and not found:
             return message.not_found(path or "")
-        if snapshot.phase != "ready":
+        # The list of studies stands also where the chosen one has no candidates yet.
+        if snapshot.phase != "ready" and not (path == studies.PATH and snapshot.phase == "waiting"):
             return message.state(database, snapshot)
         if path is not None and path in EVIDENCE:
             return html.Div(evidence_page(database, path, snapshot, query), id="evidence-page")
@@ -376,7 +377,7 @@ def _evidence(app: Dash, database: Database) -> None:
     )  # fmt: skip
     def draw(theme: str | None, ids: list[dict[str, str]], path: str, search: str | None) -> Any:
         snapshot = _query_view(search, database)[0]
-        if theme is None or path not in EVIDENCE or snapshot.phase != "ready":
+        if theme is None or path not in EVIDENCE or snapshot.frame is None:
             raise PreventUpdate
         found = EVIDENCE[path].figures(database, snapshot, search or "", figures.theme_called(theme))
         return [found.get(each["name"], no_update) for each in ids]
@@ -394,7 +395,7 @@ def _evidence(app: Dash, database: Database) -> None:
     )  # fmt: skip
     def refresh(version: dict[str, Any] | None, path: str, search: str | None, token: str) -> Any:
         snapshot = _query_view(search, database)[0]
-        if path not in EVIDENCE or snapshot.phase != "ready" or not version or version.get("token") == token:
+        if path not in EVIDENCE or snapshot.frame is None or not version or version.get("token") == token:
             raise PreventUpdate
         return evidence_page(database, path, snapshot, (search or "").lstrip("?"))
 

@@ -41,10 +41,11 @@ def numbers(frame: pd.DataFrame, name: str) -> Numbers:
 
 def categories(frame: pd.DataFrame, name: str) -> list[str]:
     """A column as texts; an en dash where missing. Whole numbers lose their `.0`."""
-    return [_text(value) for value in frame[name].tolist()]
+    return [as_text(value) for value in frame[name].tolist()]
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as a person reads it; an en dash where missing. Whole numbers lose their `.0`."""
     if value is None or value != value or value == "":
         return "–"
     return f"{value:g}" if isinstance(value, float) else str(value)

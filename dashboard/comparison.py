@@ -52,7 +52,7 @@ class Group:
 def summarise(row: StudyRow, frame: pd.DataFrame) -> Summary:
     """A study and the frame that pages have of it."""
     objectives = objectives_of(row.config)
-    states = frame["state"]
+    states = np.asarray(frame["state"])
     done, budget = progress(row, frame)
     return Summary(
         row=row, score=objectives[0], done=done, budget=budget, frame=frame, complete=int(complete(frame).sum()),

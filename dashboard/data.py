@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.candidates import prepare
+from dashboard.places import Place, places
 from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Database:
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
         self._cache: dict[str, Snapshot] = {}
-        self._deployed: dict[str, tuple[str, pd.DataFrame]] = {}
+        self._places: dict[str, tuple[str, list[Place]]] = {}
 
     @property
     def _is_file(self) -> bool:
@@ -108,15 +109,16 @@ class Database:
 
         return self._with_store(read)
 
-    def deployed(self, snapshot: Snapshot) -> pd.DataFrame:
-        """Latencies of a study's candidates on every device (`Store.deployed`), kept until something is recorded."""
+    def places(self, snapshot: Snapshot) -> list[Place]:
+        """Where the study's candidates were measured or predicted; kept until something is recorded."""
         assert snapshot.study is not None
-        name = snapshot.study.name
-        token, frame = self._deployed.get(name, ("", None))
-        if frame is None or token != snapshot.token:
-            frame = self._with_store(lambda store: store.deployed(name, metric="latency_ms"))
-            self._deployed[name] = snapshot.token, frame
-        return frame
+        assert snapshot.frame is not None
+        name, config, frame = snapshot.study.name, snapshot.study.config, snapshot.frame
+        token, found = self._places.get(name, ("", []))
+        if token != snapshot.token or not token:
+            found = self._with_store(lambda store: places(frame, store.latencies(name), config))
+            self._places[name] = snapshot.token, found
+        return found
 
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:

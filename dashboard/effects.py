@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dashboard.candidates import Mask, Numbers, categories, complete, numbers
+from dashboard.candidates import Mask, Numbers, as_text, complete, numbers
 from dashboard.fields import FIELDS, VERIFIED, on_device
 from dashboard.view import objectives_of
 from search.agreement import Estimate, kendall_interval, paired_difference
@@ -109,21 +109,19 @@ class Agreement:
 
 def axes_of(frame: pd.DataFrame) -> list[str]:
     """The axes in which the study's candidates differ."""
-    return [name for name in AXES if name in frame and len(set(categories(frame, name)) - {"–"}) > 1]
+    return [name for name in AXES if name in frame and len(set(factored(frame, name)[1]) - {"–"}) > 1]
 
 
 def metrics_of(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[str]:
     """The study's objectives and its latencies on devices, the score first."""
-    devices = [name for name in frame if isinstance(name, str) and on_device(name)]
+    devices = [name for name in config.get("predictors", {}) if on_device(name) and name in frame]
     return list(dict.fromkeys([*objectives_of(config), *devices]))
 
 
 def measured(frame: pd.DataFrame, name: str) -> Numbers:
     """A metric of the candidates that were trained to the end; NaN for all others."""
     values = numbers(frame, name)
-    values[~complete(frame)] = np.nan
-    values[~np.isfinite(values)] = np.nan
-    return values
+    return np.where(complete(frame) & np.isfinite(values), values, np.nan)
 
 
 def loss(frame: pd.DataFrame, name: str) -> Numbers:
@@ -131,12 +129,18 @@ def loss(frame: pd.DataFrame, name: str) -> Numbers:
     return -measured(frame, name) if FIELDS[name].direction == "maximize" else measured(frame, name)
 
 
+def keys(frame: pd.DataFrame, rows: Sequence[int] | Any) -> list[list[Any]]:
+    """Proposal number and architecture id of some rows: how points of figures are told."""
+    named, ids = np.asarray(frame["number"]), np.asarray(frame["id"])
+    return [[int(named[row]), str(ids[row])] for row in rows]
+
+
 # -- importance
 
 
 def coded(frame: pd.DataFrame) -> dict[str, Codes]:
     """The axes in which candidates differ, for `search.importance`."""
-    return {name: code(frame[name].tolist()) for name in axes_of(frame)}
+    return {name: code(np.asarray(frame[name], dtype=object)) for name in axes_of(frame)}
 
 
 def importances(
@@ -157,16 +161,25 @@ def groups(frame: pd.DataFrame, axis: str) -> Groups:
     """
     if axis == "partial_ratio":
         return _by_edges(numbers(frame, axis), np.array(_GAMMA), list(_GAMMA_LABELS))
-    texts = np.array(categories(frame, axis), dtype=object)
-    found = sorted(set(texts.tolist()) - {"–"}, key=lambda text: _order(axis, text))
-    values = numbers(frame, axis)
-    if len(found) > 8 and np.isfinite(values).sum() == (texts != "–").sum():
+    index, texts = factored(frame, axis)
+    found = sorted(set(texts) - {"–"}, key=lambda text: _order(axis, text))
+    values = numbers(frame, axis) if len(found) > 8 else np.array([np.nan])
+    if len(found) > 8 and (np.isfinite(values) == (index >= 0)).all():
         edges = np.unique(np.quantile(values[np.isfinite(values)], np.linspace(0, 1, 7)[:-1]))
         ends = [*edges[1:], math.nan]
         whole = bool((values[np.isfinite(values)] % 1 == 0).all())
         return _by_edges(values, edges, [_span(low, high, whole) for low, high in zip(edges, ends)])
-    place = {text: index for index, text in enumerate(found)}
-    return Groups(labels=found, index=np.array([place.get(text, -1) for text in texts.tolist()]))
+    place = {text: number for number, text in enumerate(found)}
+    moved = np.array([*(place.get(text, -1) for text in texts), -1])
+    return Groups(labels=found, index=moved[index])
+
+
+def factored(frame: pd.DataFrame, axis: str) -> tuple[Any, list[str]]:
+    """A column as indices into its different values, and these as texts; -1 where missing."""
+    import pandas as pd
+
+    index, found = pd.factorize(np.asarray(frame[axis], dtype=object))
+    return index, [as_text(value) for value in found]
 
 
 def _span(low: float, high: float, whole: bool) -> str:
@@ -191,9 +204,9 @@ def _by_edges(values: Numbers, edges: Numbers, labels: list[str]) -> Groups:
     known = np.isfinite(values)
     index = np.where(known, np.searchsorted(edges, np.where(known, values, 0.0), side="right") - 1, -1)
     kept = [place for place in range(len(labels)) if (index == place).any()]
-    moved = {place: new for new, place in enumerate(kept)}
-    return Groups(labels=[labels[place] for place in kept],
-                  index=np.array([moved.get(place, -1) for place in index.tolist()]))  # fmt: skip
+    moved = np.full(len(labels) + 1, -1)
+    moved[kept] = np.arange(len(kept))
+    return Groups(labels=[labels[place] for place in kept], index=moved[index])
 
 
 def summary(values: Numbers) -> Summary:
@@ -268,8 +281,8 @@ def noises(frame: pd.DataFrame, score: str) -> list[Noise]:
 def agreement(frame: pd.DataFrame, score: str) -> Agreement | None:
     """Kendall's tau of the proxy's scores and the verified ones; None with fewer than three verified."""
     proxy, long = measured(frame, score), numbers(frame, f"{VERIFIED}{score}")
-    long[numbers(frame, f"{VERIFIED}{score}_n") < 2] = np.nan
-    rows = np.flatnonzero(np.isfinite(proxy) & np.isfinite(long))
+    repeated = numbers(frame, f"{VERIFIED}{score}_n") > 1
+    rows = np.flatnonzero(np.isfinite(proxy) & np.isfinite(long) & repeated)
     if len(rows) < 3:
         return None
     few = drawn(rows)

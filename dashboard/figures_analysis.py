@@ -65,7 +65,7 @@ def agreement(frame: pd.DataFrame, score: str, found: effects.Agreement, theme: 
     x = numbers(frame, score)[rows] * field.scale
     y = numbers(frame, f"{VERIFIED}{score}")[rows] * field.scale
     spread = np.nan_to_num(numbers(frame, f"{VERIFIED}{score}_spread")[rows]) * field.scale
-    keys = [[int(frame["number"].iloc[row]), str(frame["id"].iloc[row])] for row in rows]
+    keys = effects.keys(frame, rows)
     names = [f"#{number} {html.escape(str(identity))}" for number, identity in keys]
     figure = go.Figure(
         go.Scatter(

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.candidates import Numbers, categories, complete, numbers
-from dashboard.effects import drawn, measured
+from dashboard.effects import drawn, keys, measured
 from dashboard.fields import FIELDS
 from dashboard.figures import Theme, family_colors, step_line
 from dashboard.figures_analysis import axis, finish, style
@@ -88,7 +88,7 @@ def _cloud(figure: go.Figure, frame: pd.DataFrame, values: Numbers, score_values
                 go.Scatter(
                     x=values[part].tolist(), y=(score_values[part] * field.scale).tolist(), mode="markers",
                     marker={"symbol": symbol, "color": color, "size": size, "opacity": opacity, **hollow},
-                    name=origin, showlegend=bool(name), customdata=_keys(frame, part), text=_texts(frame, part),
+                    name=origin, showlegend=bool(name), customdata=keys(frame, part), text=_texts(frame, part),
                     hovertemplate=f"%{{text}}<br>%{{x:.3g}} ms {origin}<br>{field.label} %{{y:.3f}}<extra></extra>",
                 ),
                 **where,
@@ -102,12 +102,8 @@ def _cloud(figure: go.Figure, frame: pd.DataFrame, values: Numbers, score_values
     )  # fmt: skip
 
 
-def _keys(frame: pd.DataFrame, rows: Any) -> list[list[Any]]:
-    return [[int(frame["number"].iloc[row]), str(frame["id"].iloc[row])] for row in rows]
-
-
 def _texts(frame: pd.DataFrame, rows: Any) -> list[str]:
-    return [f"#{number} {html.escape(identity)}" for number, identity in _keys(frame, rows)]
+    return [f"#{number} {html.escape(identity)}" for number, identity in keys(frame, rows)]
 
 
 def not_latency(frame: pd.DataFrame, place: Place, pair: tuple[int, int, float] | None, theme: Theme) -> go.Figure:
@@ -126,14 +122,14 @@ def not_latency(frame: pd.DataFrame, place: Place, pair: tuple[int, int, float] 
                 x=(macs[part] * 1e-6).tolist(), y=values[part].tolist(), mode="markers", name=html.escape(block),
                 marker={"color": color, "size": 7, "opacity": 0.75,
                         "symbol": symbol if origin == "measured" else f"{symbol}-open"},
-                customdata=_keys(frame, part), text=_texts(frame, part),
+                customdata=keys(frame, part), text=_texts(frame, part),
                 hovertemplate="%{text}<br>%{x:.4g} M MACs<br>%{y:.3g} ms<extra></extra>",
             )
         )  # fmt: skip
     if ringed:
         figure.add_trace(
             go.Scatter(x=(macs[ringed] * 1e-6).tolist(), y=values[ringed].tolist(), mode="markers+text",
-                       text=[f"#{int(frame['number'].iloc[row])}" for row in ringed], textposition="middle right",
+                       text=[f"#{number}" for number, _ in keys(frame, ringed)], textposition="middle right",
                        textfont={"color": theme.ink}, hoverinfo="skip", showlegend=False,
                        marker={"symbol": "circle-open", "size": 16, "color": theme.ink, "line": {"width": 2}})
         )  # fmt: skip

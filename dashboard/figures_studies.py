@@ -10,6 +10,7 @@ from urllib.parse import quote
 import plotly.graph_objects as go
 
 from dashboard.comparison import Group, front
+from dashboard.effects import keys
 from dashboard.fields import FIELDS
 from dashboard.figures import Theme, step_line
 from dashboard.figures_analysis import DASHES, axis, finish
@@ -28,12 +29,11 @@ def fronts(group: Group, cost: str, theme: Theme) -> go.Figure:
         style = {"color": color, "width": 2, "dash": DASHES[place // len(theme.families) % len(DASHES)]}
         figure.add_trace(go.Scatter(x=line_x, y=line_y, mode="lines", line=style, name=name, hoverinfo="skip",
                                     showlegend=False, legendgroup=name))  # fmt: skip
-        keys = [[int(study.frame["number"].iloc[row]), str(study.frame["id"].iloc[row]), study.row.name]
-                for row in rows]  # fmt: skip
+        named = [[*key, study.row.name] for key in keys(study.frame, rows)]
         figure.add_trace(
             go.Scatter(x=(x * fx.scale).tolist(), y=(y * fy.scale).tolist(), mode="markers", name=name,
-                       marker={"color": color, "size": 7}, customdata=keys, legendgroup=name,
-                       text=[f"{name} #{key[0]}" for key in keys],
+                       marker={"color": color, "size": 7}, customdata=named, legendgroup=name,
+                       text=[f"{name} #{key[0]}" for key in named],
                        hovertemplate=f"%{{text}}<br>{fx.label} %{{x:.4g}} {fx.unit}<br>{fy.label} %{{y:.3f}}"
                                      "<extra></extra>")
         )  # fmt: skip

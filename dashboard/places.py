@@ -6,7 +6,7 @@ Measured and predicted latencies are never mixed: a place has one column of each
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,6 @@ from search.agreement import Estimate, kendall_interval
 if TYPE_CHECKING:
     import pandas as pd
 
-METRIC = "latency_ms"
 FEWEST = 10
 """Candidates with both values below which no rank correlation is given."""
 SIMILAR = 1.05
@@ -71,44 +70,48 @@ class Place:
         return int((np.isfinite(self.measured) & among).sum()), int(among.sum())
 
 
-def places(frame: pd.DataFrame, facts: pd.DataFrame, config: Mapping[str, Any]) -> list[Place]:
-    """The places of `Store.deployed`, the study's own first, then those with most values."""
-    rows = {identity: row for row, identity in reversed(list(enumerate(frame["id"].tolist())))}
-    known = facts[(facts["metric"] == METRIC) & facts["device"].notna() & facts["value"].notna()]
-    own = config.get("device"), config.get("backend", "onnxruntime"), config.get("deployment_id")
+def places(frame: pd.DataFrame, latencies: Iterable[Any], config: Mapping[str, Any]) -> list[Place]:
+    """The places of `Store.latencies`, the study's own first, then those with most values."""
+    rows = {identity: row for row, identity in reversed(list(enumerate(np.asarray(frame["id"]).tolist())))}
     chosen = {(kept["device"], kept["backend"]): kept["method"] for kept in config.get("predictors", {}).values()}
-    found = []
-    for key, group in known.groupby(["device", "backend", "deployment"], sort=True, dropna=False):
-        device, backend, deployment = (str(part) for part in key)
-        columns = {"measured": np.full(len(frame), np.nan), "predicted": np.full(len(frame), np.nan)}
-        method, errors = chosen.get((device, backend), ""), []
-        for identity, value, origin, detail in zip(group["id"], group["value"], group["origin"], group["detail"]):
-            row, column = rows.get(identity), columns.get(origin)
-            if row is None or column is None or not value > 0:
-                continue
-            if origin == "predicted":
-                said = str(detail.get("method") or "")
-                if method and chosen and said != method:
-                    continue
-                method = said
-                errors.append(_median(detail.get("error")))
-            column[row] = value
-        first = group.iloc[-1]
-        found.append(
-            Place(
-                key=f"{device}/{backend}/{deployment}", device=device, title=_title(device), backend=backend,
-                precision=str(first["precision"] or ""), detail=_detail(first),
-                host=(device, backend, deployment) == own, method=method,
-                error=float(np.median(errors)) if errors else math.nan, **columns,
-            )
+    found: dict[tuple[Any, ...], _Draft] = {}
+    for fact in latencies:
+        row, key = rows.get(fact.id), (fact.device, fact.backend, fact.deployment)
+        if row is None or not fact.value > 0 or fact.origin not in ("measured", "predicted"):
+            continue
+        # A study's own predictor counts where it names one, else the newest.
+        if fact.origin == "predicted" and chosen.get(key[:2], fact.method) != fact.method:
+            continue
+        if key not in found:
+            found[key] = _Draft(fact, len(frame))
+        found[key].add(row, fact)
+    own = config.get("device"), config.get("backend", "onnxruntime"), config.get("deployment_id")
+    result = [draft.place(host=key == own) for key, draft in found.items()]
+    result.sort(key=lambda place: (not place.host, -int(np.isfinite(place.best[0]).sum()), place.key))
+    return _shortened(result)
+
+
+class _Draft:
+    """A place while its rows are read."""
+
+    def __init__(self, first: Any, size: int) -> None:
+        self.first = first
+        self.columns = {origin: np.full(size, np.nan) for origin in ("measured", "predicted")}
+        self.method, self.errors = "", np.full(size, np.nan)
+
+    def add(self, row: int, fact: Any) -> None:
+        self.columns[fact.origin][row] = fact.value
+        if fact.origin == "predicted":
+            self.method = fact.method or ""
+            self.errors[row] = math.nan if fact.error is None else fact.error
+
+    def place(self, *, host: bool) -> Place:
+        first, known = self.first, self.errors[np.isfinite(self.errors)]
+        return Place(
+            key=f"{first.device}/{first.backend}/{first.deployment}", device=first.device, title=_title(first.device),
+            backend=first.backend or "", precision=first.precision or "", detail=_detail(first), host=host,
+            method=self.method, error=float(np.median(known)) if len(known) else math.nan, **self.columns,
         )  # fmt: skip
-    found.sort(key=lambda place: (not place.host, -int(np.isfinite(place.best[0]).sum()), place.key))
-    return _shortened(found)
-
-
-def _median(error: Any) -> float:
-    value = error.get("median") if isinstance(error, Mapping) else None
-    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _title(device: str) -> str:
@@ -117,7 +120,7 @@ def _title(device: str) -> str:
 
 
 def _detail(row: Any) -> str:
-    parts = [(row["threads"], "{:g} threads"), (row["batch"], "batch {:g}"), (row["height"], "{:g} px")]
+    parts = [(row.threads, "{:g} threads"), (row.batch, "batch {:g}"), (row.height, "{:g} px")]
     texts = [form.format(value) for value, form in parts if value is not None and value == value]
     return ", ".join(texts).replace("1 threads", "1 thread")
 
@@ -193,7 +196,7 @@ def widest(macs: Numbers, latency: Numbers) -> tuple[int, int, float] | None:
 def sample(frame: pd.DataFrame, found: Sequence[Place], on_front: Any, numbers_chosen: Sequence[int],
            most: int = 8) -> list[int]:  # fmt: skip
     """Rows to show on every place: the selected ones, else some along the front, the fastest first."""
-    listed = frame["number"].tolist()
+    listed = np.asarray(frame["number"]).tolist()
     chosen = [listed.index(number) for number in numbers_chosen if number in listed]
     if chosen:
         return chosen[:most]

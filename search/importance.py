@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 Array = np.ndarray[Any, Any]
 QUANTILE = 0.1
@@ -59,25 +60,23 @@ class Importance:
 def code(values: Sequence[Any] | Array) -> Codes:
     """The grid of a column: numbers in order, on `STEPS` cells where there are many, anything else as names.
 
-    None, NaN and empty text are "does not have this axis".
+    None, NaN, empty text and an en dash are "does not have this axis".
     """
-    kept = [None if value is None or value != value or value in ("", "–") else value for value in values]
-    known = [value for value in kept if value is not None]
-    ordered = all(isinstance(value, int | float | np.number) for value in known)
-    if not ordered:
-        known = [str(value) for value in known]
-        kept = [None if value is None else str(value) for value in kept]
-    distinct: list[Any] = sorted(set(known))
+    index, found = pd.factorize(np.asarray(values, dtype=object))  # -1 for None and NaN
+    kept = [place for place, value in enumerate(found) if value not in ("", "–")]
+    ordered = all(isinstance(found[place], int | float | np.number) for place in kept)
+    names: list[Any] = [found[place] if ordered else str(found[place]) for place in kept]
+    distinct = sorted(set(names))
     if ordered and len(distinct) > ORDINAL:
-        cells = np.full(len(kept), -1)
-        mask = np.array([value is not None for value in kept])
         low, high = float(distinct[0]), float(distinct[-1])
-        scaled = (np.array(known, float) - low) / ((high - low) / (STEPS - 1))
-        cells[mask] = np.clip(np.ceil(scaled - 0.5), 0, STEPS - 1).astype(int)
-        return Codes(cells=cells, size=STEPS, ordered=True)
-    place = {value: index for index, value in enumerate(distinct)}
-    cells = np.array([-1 if value is None else place[value] for value in kept], int)
-    return Codes(cells=cells, size=len(distinct), ordered=ordered)
+        scaled = (np.array(names, float) - low) / ((high - low) / (STEPS - 1))
+        cells, size = np.clip(np.ceil(scaled - 0.5), 0, STEPS - 1).astype(int), STEPS
+    else:
+        place = {value: cell for cell, value in enumerate(distinct)}
+        cells, size = np.array([place[name] for name in names], int), len(distinct)
+    cell_of = np.full(len(found) + 1, -1)  # the last is of index -1
+    cell_of[kept] = cells
+    return Codes(cells=cell_of[index], size=size, ordered=ordered)
 
 
 def best(loss: Array, quantile: float = QUANTILE) -> Array:

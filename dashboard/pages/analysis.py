@@ -11,13 +11,12 @@ import numpy as np
 import plotly.graph_objects as go
 from dash import html
 
-from dashboard import effects, figures_analysis, places
+from dashboard import effects, figures_analysis
 from dashboard.candidates import complete
 from dashboard.data import Database, Snapshot
 from dashboard.effects import FEW
 from dashboard.fields import FIELDS, MISSING, Field
 from dashboard.figures import Theme
-from dashboard.pages import message
 from dashboard.pages.parts import (
     bar,
     chart,
@@ -83,8 +82,8 @@ def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
     lead = (f"Of {known:,} candidates that were trained to the end. The sampler chose them, so groups differ in more "
             "than their name says.")  # fmt: skip
     if not known:
-        return page("Analysis", "", [message.card("No candidate is complete yet", [
-            note("This page fills as soon as the first one is.")])])  # fmt: skip
+        said = "This page fills as soon as the first one is."
+        return page("Analysis", "", [section("No candidate is complete yet", note(said), name="empty", wide=True)])
     chosen = choices(frame, config, query)
     metrics = {name: FIELDS[name].label for name in effects.metrics_of(frame, config)}
     return page(
@@ -130,7 +129,7 @@ def targets(database: Database, snapshot: Snapshot) -> dict[str, tuple[str, Any]
     frame, config = snapshot.frame, snapshot.study.config
     found = {name: (FIELDS[name].label, effects.loss(frame, name)) for name in effects.metrics_of(frame, config)}
     done = complete(frame)
-    for place in places.places(frame, database.deployed(snapshot), config):
+    for place in database.places(snapshot):
         values = np.where(done, place.measured, np.nan)
         if not place.host and np.isfinite(values).sum() >= FEWEST:
             found[place.key] = (f"Latency on {place.label}", values)
@@ -340,7 +339,7 @@ def heads(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[Any]:
     """Every head with its cost and accuracies, and the paper's Table 2."""
     found = effects.groups(frame, "head")
     names = [name for name in dict.fromkeys((*objectives_of(config)[1:], *HEAD_COLUMNS, objectives_of(config)[0]))
-             if name in frame and np.isfinite(effects.measured(frame, name)).any()]  # fmt: skip
+             if np.isfinite(effects.measured(frame, name)).any()]  # fmt: skip
     names.sort(key=lambda name: list(FIELDS).index(name.partition("@")[0]) + 100 * FIELDS[name].kind.startswith("x"))
     costs_first = sorted(names, key=lambda name: FIELDS[name].direction == "maximize")
     body: list[list[Any]] = []
@@ -412,7 +411,7 @@ def agreement_body(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[Any]:
         sure = "better" if lead.low > 0 else "worse" if lead.high < 0 else "not surely better or worse"
         said += (f" MACs alone would rank with {signed(tau.value - lead.value)}: the proxy is {sure} "
                  f"({signed(lead.value)}, {signed(lead.low)} to {signed(lead.high)}).")  # fmt: skip
-    return [note(said, " Mostly candidates of the front, which lie close together, so τ is lower than over all."),
+    return [note(said, " What is verified is mostly the front; over all candidates τ may differ."),
             chart("agreement", f"Proxy score against verified score. {said}", 270)]  # fmt: skip
 
 

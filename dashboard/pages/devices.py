@@ -15,7 +15,6 @@ from dashboard.candidates import complete, front_over, numbers
 from dashboard.data import Database, Snapshot
 from dashboard.fields import FIELDS, MISSING
 from dashboard.figures import Theme
-from dashboard.pages import message
 from dashboard.pages.parts import (
     bar,
     candidate_link,
@@ -41,9 +40,7 @@ PATH = "/devices"
 
 
 def _found(database: Database, snapshot: Snapshot) -> list[Place]:
-    assert snapshot.frame is not None
-    assert snapshot.study is not None
-    return places.places(snapshot.frame, database.deployed(snapshot), snapshot.study.config)
+    return database.places(snapshot)
 
 
 def _chosen(found: Sequence[Place], given: Mapping[str, str]) -> Place:
@@ -58,9 +55,9 @@ def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
     frame, config, given = snapshot.frame, snapshot.study.config, read(query)
     found = _found(database, snapshot)
     if not found:
-        return page("Devices", "", [message.card("No latency is known yet", [
-            note("Neither this machine nor another device has measured or predicted a candidate of this study. A study "
-                 "whose objectives or limits name latency_ms measures as it searches.")])])  # fmt: skip
+        said = ("Neither this machine nor another device has measured or predicted a candidate of this study. A study "
+                "whose objectives or limits name latency_ms measures as it searches.")  # fmt: skip
+        return page("Devices", "", [section("No latency is known yet", note(said), name="empty", wide=True)])
     done = complete(frame)
     count = len({place.device for place in found})
     lead = (f"{len(found)} place{'s' if len(found) > 1 else ''} on {count} device{'s' if count > 1 else ''}: each a "
@@ -73,7 +70,7 @@ def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
         "Devices",
         lead,
         [
-            html.Div(alone(found), hidden=count > 1),
+            alone(found) if count == 1 else None,
             section("Where latencies are known", coverage(found, done), name="places", wide=True),
             section("A front for each place", note(fronts, left),
                     chart("fronts", fronts, figures_devices.height_for(len(shown))), name="fronts", wide=True),
@@ -206,7 +203,8 @@ def macs_body(frame: pd.DataFrame, found: Sequence[Place], given: Mapping[str, s
         else f"fewer than {FEWEST} candidates.")  # fmt: skip
     if pair is not None:
         fast, slow, ratio = pair
-        told = [f"#{int(frame['number'].iloc[row])} ({values[row]:.3g} ms)" for row in (slow, fast)]
+        told = [f"#{number} ({values[row]:.3g} ms)" for row, (number, _) in
+                zip((slow, fast), effects.keys(frame, (slow, fast)), strict=True)]  # fmt: skip
         said += f" {told[0]} takes {ratio:.1f} times as long as {told[1]} with MACs within 5 %."
     picker = pick_one("On", {each.key: each.label for each in found}, place.key, PATH, given, "place", found[0].key)
     return [html.Div([note(said), picker if len(found) > 1 else None], className="section-head"),
@@ -234,9 +232,9 @@ def same_network(frame: pd.DataFrame, found: Sequence[Place], score: str, query:
         ]
     )
     body = []
-    for row in rows:
+    for row, (number, identity) in zip(rows, effects.keys(frame, rows), strict=True):
         facts = [FIELDS[name].show(float(numbers(frame, name)[row])) for name in (score, "macs", "params")]
-        name = candidate_link(str(frame["id"].iloc[row]), int(frame["number"].iloc[row]), study)
+        name = candidate_link(identity, number, study)
         body.append(html.Tr([html.Th(name, scope="row"), *(html.Td(fact, className="number") for fact in facts),
                              *(_latency(place, row, top) for place in shown)]))  # fmt: skip
     which = "The selected candidates" if selected else "Along the front, the fastest first"

@@ -9,7 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 from dash import html
 
-from dashboard import comparison, figures_studies
+from dashboard import comparison, effects, figures_studies
+from dashboard.candidates import numbers
 from dashboard.comparison import Group, Summary
 from dashboard.data import Database, Snapshot
 from dashboard.fields import FIELDS, MISSING
@@ -103,10 +104,10 @@ def overview(found: Sequence[Summary]) -> html.Div:
 def _best(study: Summary) -> Any:
     if study.best is None:
         return MISSING
-    row = study.frame.iloc[study.best]
-    field = FIELDS[study.score]
-    return [f"{field.label} ", html.B(field.show(float(row[study.score]))), " ",
-            candidate_link(str(row["id"]), int(row["number"]), study.row.name)]  # fmt: skip
+    field, value = FIELDS[study.score], float(numbers(study.frame, study.score)[study.best])
+    (number, identity), *_ = effects.keys(study.frame, [study.best])
+    link_to = candidate_link(identity, number, study.row.name)
+    return [f"{field.label} ", html.B(field.show(value)), " ", link_to]
 
 
 def sparkline(study: Summary) -> Any:
