@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -71,7 +72,7 @@ class Database:
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
         self._cache: dict[str, Snapshot] = {}
-        self._places: dict[str, tuple[str, list[Place]]] = {}
+        self._kept: dict[tuple[str, str], tuple[str, Any]] = {}
 
     @property
     def _is_file(self) -> bool:
@@ -110,15 +111,21 @@ class Database:
         return self._with_store(read)
 
     def places(self, snapshot: Snapshot) -> list[Place]:
-        """Where the study's candidates were measured or predicted; kept until something is recorded."""
+        """Where the study's candidates were measured or predicted."""
         assert snapshot.study is not None
         assert snapshot.frame is not None
         name, config, frame = snapshot.study.name, snapshot.study.config, snapshot.frame
-        token, found = self._places.get(name, ("", []))
+        read = partial(self._with_store, lambda store: places(frame, store.latencies(name), config))
+        return self.kept(snapshot, "places", read)
+
+    def kept(self, snapshot: Snapshot, key: str, compute: Callable[[], T]) -> T:
+        """What `compute` gives for a study, kept under `key` until something is recorded."""
+        place = (snapshot.study.name if snapshot.study else "", key)
+        token, value = self._kept.get(place, ("", None))
         if token != snapshot.token or not token:
-            found = self._with_store(lambda store: places(frame, store.latencies(name), config))
-            self._places[name] = snapshot.token, found
-        return found
+            value = compute()
+            self._kept[place] = snapshot.token, value
+        return cast("T", value)
 
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:

@@ -18,7 +18,7 @@ from dashboard.candidates import Mask, Numbers, as_text, complete, numbers
 from dashboard.fields import FIELDS, VERIFIED, on_device
 from dashboard.view import objectives_of
 from search.agreement import Estimate, kendall_interval, paired_difference
-from search.importance import Codes, Importance, code, importance
+from search.importance import Codes, Importance, code, factorise, importance
 from search.pareto import hypervolume_history, minimised
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def keys(frame: pd.DataFrame, rows: Sequence[int] | Any) -> list[list[Any]]:
 
 def coded(frame: pd.DataFrame) -> dict[str, Codes]:
     """The axes in which candidates differ, for `search.importance`."""
-    return {name: code(np.asarray(frame[name], dtype=object)) for name in axes_of(frame)}
+    return {name: code(np.asarray(frame[name])) for name in axes_of(frame)}
 
 
 def importances(
@@ -176,9 +176,7 @@ def groups(frame: pd.DataFrame, axis: str) -> Groups:
 
 def factored(frame: pd.DataFrame, axis: str) -> tuple[Any, list[str]]:
     """A column as indices into its different values, and these as texts; -1 where missing."""
-    import pandas as pd
-
-    index, found = pd.factorize(np.asarray(frame[axis], dtype=object))
+    index, found = factorise(np.asarray(frame[axis]))
     return index, [as_text(value) for value in found]
 
 

@@ -19,7 +19,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 Array = np.ndarray[Any, Any]
 QUANTILE = 0.1
@@ -62,8 +61,8 @@ def code(values: Sequence[Any] | Array) -> Codes:
 
     None, NaN, empty text and an en dash are "does not have this axis".
     """
-    index, found = pd.factorize(np.asarray(values, dtype=object))  # -1 for None and NaN
-    kept = [place for place, value in enumerate(found) if value not in ("", "–")]
+    index, found = factorise(values)
+    kept = [place for place, value in enumerate(found) if value is not None and value not in ("", "–")]
     ordered = all(isinstance(found[place], int | float | np.number) for place in kept)
     names: list[Any] = [found[place] if ordered else str(found[place]) for place in kept]
     distinct = sorted(set(names))
@@ -77,6 +76,21 @@ def code(values: Sequence[Any] | Array) -> Codes:
     cell_of = np.full(len(found) + 1, -1)  # the last is of index -1
     cell_of[kept] = cells
     return Codes(cells=cell_of[index], size=size, ordered=ordered)
+
+
+def factorise(values: Sequence[Any] | Array) -> tuple[Array, list[Any]]:
+    """A column as indices into its different values, -1 where it is None or NaN, and these values, None for those."""
+    array = np.asarray(values)
+    if array.dtype.kind in "fiu":
+        known = ~np.isnan(array)
+        index = np.full(len(array), -1)
+        distinct, index[known] = np.unique(array[known], return_inverse=True)
+        return index, distinct.tolist()
+    table: dict[Any, int] = {}
+    index = np.array([table.setdefault(value, len(table)) for value in array.tolist()], int)
+    found = [None if value is None or value != value else value for value in table]
+    index[np.isin(index, [place for place, value in enumerate(found) if value is None])] = -1
+    return index, found
 
 
 def best(loss: Array, quantile: float = QUANTILE) -> Array:

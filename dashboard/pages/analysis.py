@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PATH = "/analysis"
+Targets = dict[str, tuple[str, Any]]
+"""Label and losses by name."""
 TOPS = {"10": "top tenth", "25": "top quarter", "50": "top half"}
 FUSIONS = {"fusion-first": "first", "fusion-last": "last", "CSPPeleeNet": "csp"}
 HEAD_COLUMNS = ("macs", "latency_ms", "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy")
@@ -86,17 +88,18 @@ def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
         return page("Analysis", "", [section("No candidate is complete yet", note(said), name="empty", wide=True)])
     chosen = choices(frame, config, query)
     metrics = {name: FIELDS[name].label for name in effects.metrics_of(frame, config)}
+    grown, agreed = _search_facts(database, snapshot)
     return page(
         "Analysis",
         lead,
         [
-            importance_section(frame, targets(database, snapshot), chosen),
+            importance_section(frame, *importances(database, snapshot, chosen.top), chosen),
             section("Main effects", *main_effects(frame, config, chosen, metrics), name="effects", wide=True),
             section(f"{FIELDS[chosen.rows].label} × {FIELDS[chosen.columns].label}", *grid_body(frame, config, chosen),
                     name="grid", wide=True),
             section("Heads", *heads(frame, config), name="heads", wide=True),
-            section("Hypervolume", *history_body(frame, config), name="history"),
-            section("Proxy and verified score", *agreement_body(frame, config), name="agreement"),
+            section("Hypervolume", *history_body(grown), name="history"),
+            section("Proxy and verified score", *agreement_body(agreed), name="agreement"),
             section("Error distribution", *distribution_body(frame, config, chosen), name="distribution", wide=True),
         ],
     )  # fmt: skip
@@ -109,20 +112,29 @@ def figures(database: Database, snapshot: Snapshot, query: str, theme: Theme) ->
     frame, config = snapshot.frame, snapshot.study.config
     chosen, score = choices(frame, config, query), objectives_of(config)[0]
     found: dict[str, go.Figure] = {}
-    grown = effects.history(frame, objectives_of(config))
+    grown, agreed = _search_facts(database, snapshot)
     if grown is not None:
         found["history"] = figures_analysis.history(grown, theme)
         found["distribution"] = figures_analysis.distribution(frame, chosen.metric, chosen.by, theme)
-    agreed = effects.agreement(frame, score)
     if agreed is not None:
         found["agreement"] = figures_analysis.agreement(frame, score, agreed, theme)
     return found
 
 
+def _search_facts(database: Database, snapshot: Snapshot) -> tuple[effects.History | None, effects.Agreement | None]:
+    """Hypervolume history, and how proxy and verification agree."""
+    assert snapshot.frame is not None
+    frame, objectives = snapshot.frame, objectives_of(snapshot.study.config if snapshot.study else {})
+    return (
+        database.kept(snapshot, "history", lambda: effects.history(frame, objectives)),
+        database.kept(snapshot, "agreement", lambda: effects.agreement(frame, objectives[0])),
+    )
+
+
 # -- importance
 
 
-def targets(database: Database, snapshot: Snapshot) -> dict[str, tuple[str, Any]]:
+def targets(database: Database, snapshot: Snapshot) -> Targets:
     """What importance is taken for: name -> label and losses; the study's metrics, then other places' latencies."""
     assert snapshot.frame is not None
     assert snapshot.study is not None
@@ -136,14 +148,25 @@ def targets(database: Database, snapshot: Snapshot) -> dict[str, tuple[str, Any]
     return found
 
 
-def importance_section(frame: pd.DataFrame, wanted: Mapping[str, tuple[str, Any]], chosen: Choices) -> html.Section:
+def importances(database: Database, snapshot: Snapshot, top: str) -> tuple[Targets, dict[str, dict[str, Importance]]]:
+    """What importance is taken for, and the importances."""
+    frame, wanted = snapshot.frame, targets(database, snapshot)
+    assert frame is not None
+
+    def compute() -> dict[str, dict[str, Importance]]:
+        return effects.importances(frame, {name: values for name, (_, values) in wanted.items()}, int(top) / 100)
+
+    return wanted, database.kept(snapshot, f"importance {top}", compute)
+
+
+def importance_section(frame: pd.DataFrame, wanted: Targets, found: dict[str, dict[str, Importance]],
+                       chosen: Choices) -> html.Section:  # fmt: skip
     """One column an objective or device, one row an axis."""
     title = "Which axes matter"
     known = {name: int(np.isfinite(values).sum()) for name, (_, values) in wanted.items()}
     if max(known.values(), default=0) < FEWEST:
         return section(title, note(f"Needs {FEWEST} complete candidates; there are {max(known.values(), default=0)}."),
                        name="importance", wide=True)  # fmt: skip
-    found = effects.importances(frame, {name: values for name, (_, values) in wanted.items()}, int(chosen.top) / 100)
     found = {name: each for name, each in found.items() if each and known[name] >= FEWEST}
     if not found:
         return section(title, note("All complete candidates have equal values: nothing tells them apart."),
@@ -382,9 +405,8 @@ def table2() -> html.Details:
 # -- the search itself
 
 
-def history_body(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[Any]:
+def history_body(found: effects.History | None) -> list[Any]:
     """How the front grew, in words and as a chart."""
-    found = effects.history(frame, objectives_of(config))
     if found is None:
         return [note("No complete candidate has all objectives.")]
     *most, last = [FIELDS[name].label if FIELDS[name].label[1:2].isupper() else FIELDS[name].label.lower()
@@ -396,10 +418,8 @@ def history_body(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[Any]:
     return [note(said), chart("history", f"Hypervolume over candidates. {said}", 270)]
 
 
-def agreement_body(frame: pd.DataFrame, config: Mapping[str, Any]) -> list[Any]:
+def agreement_body(found: effects.Agreement | None) -> list[Any]:
     """How far the proxy ranks as long trainings do."""
-    score = objectives_of(config)[0]
-    found = effects.agreement(frame, score)
     if found is None:
         return [note("Fewer than three candidates are verified. Train the front longer: ",
                      html.Code("python -m search.verify"), ".")]  # fmt: skip

@@ -94,6 +94,9 @@ def test_pages_stand_in_every_state(page: Any, name: str, database: Database) ->
         def snapshot(self, _: str) -> Snapshot:
             return dataclasses.replace(snapshot, frame=frame)
 
+        def kept(self, _: Snapshot, __: str, compute: Any) -> Any:
+            return compute()
+
         def places(self, _: Snapshot) -> Any:
             with Store.open(database.database, read_only=True) as store:
                 from dashboard.places import places
@@ -137,13 +140,14 @@ def test_a_study_of_few_gets_no_importance(database: Database) -> None:
     assert "Needs 20 complete candidates" in said
 
 
-def test_devices_say_what_is_not_measured(database: Database) -> None:
+def test_devices_say_what_is_not_measured(database: Database, path: Path) -> None:
     said = rendered(devices, database, database.snapshot("default"))
     assert "not measured (" in said
     assert "predicted by table, known error 8%" in said
     assert "Kendall" in said
-    alone = devices.layout(database, database.snapshot("second <b>"), "")
-    assert "Only one device so far" in text(alone)
+    assert "Only one device so far" not in said
+    lone = Database(str(path))
+    assert "Only one device so far" in rendered(devices, lone, lone.snapshot())
 
 
 def test_studies_are_listed_and_only_comparable_ones_share_a_figure(database: Database) -> None:
