@@ -14,11 +14,10 @@ import flask
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
-from dashboard import candidates, figures
+from dashboard import candidates, evidence, figures
 from dashboard.data import Database, Snapshot
 from dashboard.fields import CHIPS, FILTERED
-from dashboard.pages import analysis, candidate, devices, message, overview, studies
-from dashboard.query import link, read
+from dashboard.pages import candidate, message, overview
 from dashboard.references import references
 from dashboard.view import View, default_view, objectives_of
 from search.store import StoreError
@@ -27,9 +26,6 @@ from space.cost import breakdown
 from space.zoo import Entry
 
 POLL_MS = 2500
-EVIDENCE = {page.PATH: page for page in (devices, analysis, studies)}
-"""Pages that are rendered whole from the URL: `layout` and `figures` of each."""
-NAVIGATION = {"/": "Candidates", "/devices": "Devices", "/analysis": "Analysis", "/studies": "Studies"}
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -56,7 +52,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     _routes(app, database)
     _overview(app, database, shown)
     _candidate(app, database)
-    _evidence(app, database)
+    evidence.connect(app, database)
     _browser(app)
     _serve(app, database, hosts)
     return app
@@ -113,19 +109,18 @@ def _routes(app: Dash, database: Database) -> None:
     )  # fmt: skip
     def route(path: str | None, search: str | None) -> tuple[Any, Any, Any]:
         snapshot = _query_view(search, database)[0]
-        return body(path, search), study_picker(snapshot), navigation(path or "/", search)
+        return body(path, search), study_picker(snapshot), evidence.navigation(path or "/", search)
 
     def body(path: str | None, search: str | None) -> Any:
         snapshot, view, default = _query_view(search, database)
         query = (search or "").lstrip("?")
         found = re.fullmatch(r"/c/([0-9a-f]{12})/?", path or "")
-        if path not in ("/", "", None, *EVIDENCE) and not found:
+        if path not in ("/", "", None, *evidence.PAGES) and not found:
             return message.not_found(path or "")
-        # The list of studies stands also where the chosen one has no candidates yet.
-        if snapshot.phase != "ready" and not (path == studies.PATH and snapshot.phase == "waiting"):
+        if path and evidence.stands(path, snapshot):
+            return evidence.page(database, path, snapshot, query)
+        if snapshot.phase != "ready":
             return message.state(database, snapshot)
-        if path is not None and path in EVIDENCE:
-            return html.Div(evidence_page(database, path, snapshot, query), id="evidence-page")
         if found:
             return candidate_page(database, found[1], snapshot, query)
         return overview.layout(snapshot, view, default)
@@ -143,24 +138,6 @@ def _routes(app: Dash, database: Database) -> None:
             raise PreventUpdate
         status = overview.status_line(snapshot) if snapshot.phase == "ready" else []
         return {**fresh, **overview.freshness(snapshot)}, status
-
-
-def navigation(path: str, search: str | None) -> list[Any]:
-    """Links to the pages, of the same study."""
-    study = {"study": read(search).get("study", "")}
-    return [
-        html.A(text, href=link(target, study), **({"aria-current": "page"} if path == target else {}))
-        for target, text in NAVIGATION.items()
-    ]
-
-
-def evidence_page(database: Database, path: str, snapshot: Snapshot, query: str) -> Any:
-    """One of `EVIDENCE`, or why it cannot be shown."""
-    try:
-        page = EVIDENCE[path].layout(database, snapshot, query)
-        return [page, dcc.Store(id="evidence-token", data=snapshot.token)]
-    except StoreError as error:
-        return message.card("This page cannot be shown", [html.P(str(error), className="problem")], "error")
 
 
 def study_picker(snapshot: Snapshot) -> Any:
@@ -365,39 +342,6 @@ def _candidate(app: Dash, database: Database) -> None:
             raise PreventUpdate
         snapshot = _query_view(search, database)[0]
         return candidate.body(detail, snapshot, (search or "").lstrip("?"))
-
-
-def _evidence(app: Dash, database: Database) -> None:
-    charts = {"type": "evidence", "name": ALL}
-
-    @_callback(
-        app,
-        Output(charts, "figure"),
-        Input("theme", "data"), State(charts, "id"), State("url", "pathname"), State("url", "search"),
-    )  # fmt: skip
-    def draw(theme: str | None, ids: list[dict[str, str]], path: str, search: str | None) -> Any:
-        snapshot = _query_view(search, database)[0]
-        if theme is None or path not in EVIDENCE or snapshot.frame is None:
-            raise PreventUpdate
-        found = EVIDENCE[path].figures(database, snapshot, search or "", figures.theme_called(theme))
-        return [found.get(each["name"], no_update) for each in ids]
-
-    app.clientside_callback(
-        ClientsideFunction(namespace="csp_pages", function_name="open"),
-        Output("evidence-token", "modified_timestamp"), Input(charts, "clickData"), prevent_initial_call=True,
-    )  # fmt: skip
-
-    @_callback(
-        app,
-        Output("evidence-page", "children"),
-        Input("version", "data"), State("url", "pathname"), State("url", "search"), State("evidence-token", "data"),
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def refresh(version: dict[str, Any] | None, path: str, search: str | None, token: str) -> Any:
-        snapshot = _query_view(search, database)[0]
-        if path not in EVIDENCE or snapshot.frame is None or not version or version.get("token") == token:
-            raise PreventUpdate
-        return evidence_page(database, path, snapshot, (search or "").lstrip("?"))
 
 
 def _browser(app: Dash) -> None:

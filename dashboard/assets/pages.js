@@ -10,7 +10,7 @@
       if (key) {
         const study = key[2] || new URLSearchParams(window.location.search).get("study");
         const query = study ? `?study=${encodeURIComponent(study)}` : "";
-        window.dash_clientside.set_props("url", { href: `${window.location.origin}/c/${encodeURIComponent(key[1])}${query}` });
+        window.location.assign(`/c/${encodeURIComponent(key[1])}${query}`);
       }
       return window.dash_clientside.no_update;
     },

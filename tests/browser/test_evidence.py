@@ -117,10 +117,10 @@ def test_choices_are_links_in_the_url_and_back_undoes_them(several: str, open_pa
     page.click("#macs .menu[open] a:has-text('ncnn')")
     page.wait_for_selector("#macs p:has-text('On pi5 · ncnn · int8')")
     assert "study=default&place=pi5/ncnn/" in page.url
-    said = page.inner_text("#macs")
+    said = page.inner_text("#macs p")
     page.reload()
     page.wait_for_selector("#macs p:has-text('On pi5 · ncnn · int8')")
-    assert stands(page).inner_text("#macs") == said
+    assert stands(page).inner_text("#macs p") == said
     page.go_back()
     page.wait_for_selector("#macs p:has-text('onnxruntime')")
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from plotly.utils import PlotlyJSONEncoder
 
-from dashboard import comparison, effects
+from dashboard import comparison, effects, evidence
 from dashboard.data import Database, Snapshot
 from dashboard.figures import DARK, LIGHT
 from dashboard.figures_studies import spark
@@ -191,12 +191,10 @@ def test_links_keep_what_was_chosen_and_read_back() -> None:
 
 
 def test_a_database_that_vanishes_is_a_card_not_an_exception(tmp_path: Path) -> None:
-    from dashboard.app import evidence_page
-
     path = tmp_path / "csp.db"
     build(str(path), 8)
     database = Database(str(path))
     snapshot = database.snapshot()
     database._close()
     path.unlink()
-    assert "cannot be shown" in text(evidence_page(database, "/devices", snapshot, ""))
+    assert "cannot be shown" in text(evidence.page(database, "/devices", snapshot, ""))
