@@ -129,8 +129,7 @@
     },
     study(name, fresh) {
       if (!name || !fresh || fresh.study === name) return none();
-      const page = window.location.pathname.startsWith("/c/") ? "/" : window.location.pathname;
-      return `${window.location.origin}${page}?study=${encodeURIComponent(name)}`;
+      return `${window.location.origin}/?study=${encodeURIComponent(name)}`;
     },
   };
 
