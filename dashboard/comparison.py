@@ -10,7 +10,6 @@ import numpy as np
 
 from dashboard import candidates, effects
 from dashboard.candidates import Numbers, complete
-from dashboard.data import progress
 from dashboard.fields import FIELDS
 from dashboard.view import objectives_of
 from search.store import StudyRow
@@ -29,6 +28,7 @@ class Summary:
     row: StudyRow
     score: str
     done: int
+    """Candidates that are finished: complete, stopped at a lower rung, or failed."""
     budget: int | None
     complete: int
     failed: int
@@ -53,9 +53,10 @@ def summarise(row: StudyRow, frame: pd.DataFrame) -> Summary:
     """A study and the frame that pages have of it."""
     objectives = objectives_of(row.config)
     states = np.asarray(frame["state"])
-    done, budget = progress(row, frame)
+    budget = row.config.get("budget")
     return Summary(
-        row=row, score=objectives[0], done=done, budget=budget, frame=frame, complete=int(complete(frame).sum()),
+        row=row, score=objectives[0], done=int(np.isin(states, ["complete", "stopped", "failed"]).sum()),
+        budget=budget if isinstance(budget, int) else None, frame=frame, complete=int(complete(frame).sum()),
         failed=int((states == "failed").sum()), refused=int((states == "refused").sum()),
         best=candidates.best(frame, objectives, complete(frame)),
         on_front=int(candidates.front_over(frame, objectives, complete(frame)).sum()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from dashboard import effects
 from dashboard.candidates import numbers
 from dashboard.fields import FIELDS, VERIFIED
-from dashboard.figures import FONT, Theme, family_colors
+from dashboard.figures import FONT, Theme
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,11 @@ def style(figure: go.Figure, theme: Theme) -> None:
         template="none", font=font, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
         hoverlabel={"bgcolor": theme.surface, "bordercolor": theme.muted, "font": font, "align": "left"},
     )  # fmt: skip
+
+
+def colors_of(names: Sequence[str], theme: Theme) -> dict[str, str]:
+    """A colour for each name in the given order, the muted one after the fifth."""
+    return dict(zip(names, [*theme.families, *[theme.muted] * len(names)], strict=False))
 
 
 def axis(title: str, theme: Theme, **more: Any) -> dict[str, Any]:
@@ -83,7 +89,7 @@ def distribution(frame: pd.DataFrame, metric: str, by: str, theme: Theme) -> go.
     values, title = effects.error(effects.measured(frame, metric), metric)
     figure = go.Figure()
     found = effects.subsets(frame, by)
-    colors = family_colors([label for label, _ in found], theme)
+    colors = colors_of([label for label, _ in found], theme)
     for place, (label, mask) in enumerate(found):
         x, share = effects.distribution(np.where(mask, values, np.nan))
         n = int(np.isfinite(values[mask]).sum())

@@ -14,8 +14,8 @@ from plotly.subplots import make_subplots
 from dashboard.candidates import Numbers, categories, complete, numbers
 from dashboard.effects import drawn, keys, measured
 from dashboard.fields import FIELDS
-from dashboard.figures import Theme, family_colors, step_line
-from dashboard.figures_analysis import axis, finish, style
+from dashboard.figures import Theme
+from dashboard.figures_analysis import axis, colors_of, finish, style
 from dashboard.places import Place
 from search.pareto import front, minimised
 
@@ -93,13 +93,12 @@ def _cloud(figure: go.Figure, frame: pd.DataFrame, values: Numbers, score_values
                 ),
                 **where,
             )  # fmt: skip
-    x, y = step_line(values[on], score_values[on] * field.scale, "minimize", str(field.direction))
-    figure.add_trace(
-        go.Scatter(x=x, y=y, mode="lines", hoverinfo="skip", showlegend=False,
-                   line={"color": theme.ink if origin == "measured" else color,
-                         "width": 1.5, "dash": "solid" if origin == "measured" else "dot"}),
-        **where,
-    )  # fmt: skip
+    # Sorted by latency, a front attains of two neighbours what the slower one's latency and the faster one's score are.
+    line = on[np.argsort(values[on], kind="stable")]
+    style = {"color": theme.ink if origin == "measured" else color, "width": 1.5, "shape": "hv",
+             "dash": "solid" if origin == "measured" else "dot"}  # fmt: skip
+    figure.add_trace(go.Scatter(x=values[line].tolist(), y=(score_values[line] * field.scale).tolist(), mode="lines",
+                                hoverinfo="skip", showlegend=False, line=style), **where)  # fmt: skip
 
 
 def _texts(frame: pd.DataFrame, rows: Any) -> list[str]:
@@ -115,7 +114,7 @@ def not_latency(frame: pd.DataFrame, place: Place, pair: tuple[int, int, float] 
     rows = np.union1d(drawn(rows, 3 * MOST), np.array(ringed, int)).astype(int)
     blocks = np.array(categories(frame, "block"), dtype=object)
     figure = go.Figure()
-    for (block, color), symbol in zip(family_colors(blocks[rows].tolist(), theme).items(), SYMBOLS * 20):
+    for (block, color), symbol in zip(colors_of(sorted(set(blocks[rows].tolist())), theme).items(), SYMBOLS * 20):
         part = rows[blocks[rows] == block]
         figure.add_trace(
             go.Scatter(

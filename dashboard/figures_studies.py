@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from dashboard.comparison import Group, front
 from dashboard.effects import keys
 from dashboard.fields import FIELDS
-from dashboard.figures import Theme, step_line
+from dashboard.figures import Theme
 from dashboard.figures_analysis import DASHES, axis, finish
 
 
@@ -24,15 +24,12 @@ def fronts(group: Group, cost: str, theme: Theme) -> go.Figure:
         if not len(rows):
             continue
         color = theme.families[place] if place < len(theme.families) else theme.muted
-        line_x, line_y = step_line(x * fx.scale, y * fy.scale, "minimize", str(fy.direction))
         name = html.escape(study.row.name)
-        style = {"color": color, "width": 2, "dash": DASHES[place // len(theme.families) % len(DASHES)]}
-        figure.add_trace(go.Scatter(x=line_x, y=line_y, mode="lines", line=style, name=name, hoverinfo="skip",
-                                    showlegend=False, legendgroup=name))  # fmt: skip
         named = [[*key, study.row.name] for key in keys(study.frame, rows)]
+        style = {"color": color, "width": 2, "shape": "hv", "dash": DASHES[place // len(theme.families) % len(DASHES)]}
         figure.add_trace(
-            go.Scatter(x=(x * fx.scale).tolist(), y=(y * fy.scale).tolist(), mode="markers", name=name,
-                       marker={"color": color, "size": 7}, customdata=named, legendgroup=name,
+            go.Scatter(x=(x * fx.scale).tolist(), y=(y * fy.scale).tolist(), mode="lines+markers", name=name,
+                       line=style, marker={"color": color, "size": 7}, customdata=named,
                        text=[f"{name} #{key[0]}" for key in named],
                        hovertemplate=f"%{{text}}<br>{fx.label} %{{x:.4g}} {fx.unit}<br>{fy.label} %{{y:.3f}}"
                                      "<extra></extra>")

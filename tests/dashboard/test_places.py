@@ -115,3 +115,16 @@ def test_panels_are_svg_with_measured_filled_and_predicted_hollow(known: Known) 
     assert sum(bool(trace.showlegend) for trace in points) == 2
     pair = places.widest(numbers(snapshot.frame, "macs"), found[0].measured)
     assert not_latency(snapshot.frame, found[0], pair, LIGHT).data[-1].marker.symbol == "circle-open"
+
+
+def test_the_line_of_a_front_promises_nothing_that_no_candidate_gives(known: Known) -> None:
+    snapshot, found = known
+    assert snapshot.frame is not None
+    lines = [trace for trace in fronts(snapshot.frame, found, "ap", LIGHT).data if trace.mode == "lines"]
+    points = [trace for trace in fronts(snapshot.frame, found, "ap", LIGHT).data if trace.mode == "markers"]
+    for line in lines:
+        assert line.line.shape == "hv", "holds a score until the next latency"
+        assert list(line.x) == sorted(line.x)
+        assert list(line.y) == sorted(line.y)
+        panel = [trace for trace in points if trace.xaxis == line.xaxis]
+        assert set(zip(line.x, line.y)) <= {pair for trace in panel for pair in zip(trace.x, trace.y)}
