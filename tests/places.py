@@ -6,10 +6,24 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from dashboard.data import Snapshot
 from evaluator.record import Measurement
 from search.store import Store
 from tests.databases import DEPLOYMENT, MACHINE
+
+
+def table(frame: pd.DataFrame) -> Any:
+    """A frame of a test as pages hold a study."""
+    return frame
+
+
+def framed(snapshot: Snapshot) -> pd.DataFrame:
+    """A snapshot's study as a frame that a test may change."""
+    assert snapshot.frame is not None
+    return snapshot.frame.copy()
+
 
 INT8 = replace(DEPLOYMENT, precision="int8")
 

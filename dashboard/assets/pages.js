@@ -1,6 +1,11 @@
-/* A click on a candidate of a chart of /devices, /analysis or /studies opens it. */
+/* /devices, /analysis and /studies: links of the header keep the study; a click on a candidate of a chart opens it. */
 (function () {
   "use strict";
+  const chosen = new URLSearchParams(window.location.search).get("study");
+  for (const link of document.querySelectorAll(".pages a")) {
+    if (link.pathname === window.location.pathname) link.setAttribute("aria-current", "page");
+    if (chosen) link.search = new URLSearchParams({ study: chosen });
+  }
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.csp_pages = {
     open(clicks) {

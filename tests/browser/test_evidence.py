@@ -145,7 +145,7 @@ def test_a_point_and_the_best_of_a_study_open_a_candidate(several: str, open_pag
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector("text=of study “default”")
     page.goto(f"{several}/studies")
-    page.click("#list a[href^='/c/']")
+    page.locator("#list a[href^='/c/']").first.click()
     page.wait_for_selector("text=of study “default”")
 
 

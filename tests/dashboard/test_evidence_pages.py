@@ -22,7 +22,7 @@ from dashboard.query import choice, link, read
 from search.store import Store
 from tests.dashboard.test_pages import text
 from tests.databases import build, config, verify
-from tests.places import spread
+from tests.places import framed, spread, table
 
 PAGES = (analysis, devices, studies)
 
@@ -86,7 +86,7 @@ def states(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def test_pages_stand_in_every_state(page: Any, name: str, database: Database) -> None:
     snapshot = database.snapshot("default")
     assert snapshot.frame is not None
-    frame = states(snapshot.frame)[name]
+    frame = table(states(framed(snapshot))[name])
 
     class Frozen:
         """The database with this frame in the place of its own."""
