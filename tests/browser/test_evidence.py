@@ -131,7 +131,7 @@ def test_the_header_leads_from_page_to_page_in_the_same_study(several: str, open
     page.wait_for_selector(".pages a[aria-current=page]:has-text('Devices')")
     assert page.url.endswith("/devices?study=second")
     page.click(".pages a:has-text('Candidates')")
-    page.wait_for_selector("#plot .scatterlayer .trace")
+    page.wait_for_selector("#answer")
     assert "study=second" in page.url
 
 

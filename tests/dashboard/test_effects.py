@@ -25,14 +25,12 @@ def grouped(frame: pd.DataFrame, rows: str, columns: str) -> pd.DataFrame:
     return known[(known["row"] >= 0) & (known["column"] >= 0)].groupby(["row", "column"])["ap"].describe()
 
 
-@pytest.mark.parametrize(
-    ("rows", "columns"), [("fusion", "partial_ratio"), ("block", "depth"), ("growth_rate", "head")]
-)
+@pytest.mark.parametrize(("rows", "across"), [("fusion", "partial_ratio"), ("block", "depth"), ("growth_rate", "head")])
 def test_cells_of_a_grid_are_those_of_pandas_and_their_counts_add_up(
-    frame: pd.DataFrame, rows: str, columns: str
+    frame: pd.DataFrame, rows: str, across: str
 ) -> None:
-    found = effects.grid(table(frame), rows, columns, "ap")
-    expected = grouped(frame, rows, columns)
+    found = effects.grid(table(frame), rows, across, "ap")
+    expected = grouped(frame, rows, across)
     assert found.n.sum() == expected["count"].sum()
     for (i, j), cell in expected.iterrows():
         assert found.n[int(i), int(j)] == cell["count"]
