@@ -155,6 +155,7 @@ class Database:
         if self._store is not None and identity != self._file:
             self._close()
             self._cache.clear()
+            self._kept.clear()
         if self._store is None:
             self._store = Store.open(self.database, create=False, read_only=True)
             self._file = identity
@@ -166,6 +167,7 @@ class Database:
             if path.parent.is_dir() and not path.exists():
                 self._close()
                 self._cache.clear()
+                self._kept.clear()
                 return Snapshot(phase="missing", read_at=time.time())
         store = self._opened()
         token = "-".join(str(part) for part in store.data_version())
