@@ -17,7 +17,7 @@ import flask
 from dash import Dash, Input, Output, State, dcc, html
 from dash.exceptions import PreventUpdate
 
-from dashboard import figures, wire
+from dashboard import evidence, figures, wire
 from dashboard.data import Database, Snapshot
 from dashboard.pages import candidate, message, shell
 from dashboard.references import references
@@ -68,6 +68,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     )
     _routes(app, database)
     _candidate(app, database)
+    evidence.connect(app, database)
     _serve(app, database, hosts)
     return app
 
@@ -164,13 +165,16 @@ def _routes(app: Dash, database: Database) -> None:
     @_callback(app, Output("main", "children"), Input("url", "pathname"), State("url", "search"))
     def route(path: str | None, search: str | None) -> Any:
         found = re.fullmatch(r"/c/([0-9a-f]{12})/?", path or "")
-        if not found:
+        if not found and path not in evidence.PAGES:
             return message.not_found(path or "")
-        snapshot = _query_view(search, database)[0]
+        snapshot, query = _query_view(search, database)[0], (search or "").lstrip("?")
+        if path and evidence.stands(path, snapshot):
+            return evidence.page(database, path, snapshot, query)
         said = message.state(database, snapshot)
         if said is not None:
             return message.section(said, snapshot.phase)
-        return candidate_page(database, found[1], snapshot, (search or "").lstrip("?"))
+        assert found is not None
+        return candidate_page(database, found[1], snapshot, query)
 
 
 def candidate_page(database: Database, architecture_id: str, snapshot: Snapshot, query: str) -> Any:

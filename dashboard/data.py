@@ -9,12 +9,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from dashboard.candidates import prepare
+from dashboard.places import Place, places
 from dashboard.status import progress
 from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
@@ -75,6 +77,7 @@ class Database:
         self._file: tuple[int, int] | None = None
         self._cache: dict[str, Snapshot] = {}
         self._rest = 0.0
+        self._kept: dict[tuple[str, str], tuple[str, Any]] = {}
 
     @property
     def _is_file(self) -> bool:
@@ -112,6 +115,23 @@ class Database:
 
         return self._with_store(read)
 
+    def places(self, snapshot: Snapshot) -> list[Place]:
+        """Where the study's candidates were measured or predicted."""
+        assert snapshot.study is not None
+        assert snapshot.columns is not None
+        name, config, frame = snapshot.study.name, snapshot.study.config, snapshot.columns
+        read = partial(self._with_store, lambda store: places(frame, store.latencies(name), config))
+        return self.kept(snapshot, "places", read)
+
+    def kept(self, snapshot: Snapshot, key: str, compute: Callable[[], T]) -> T:
+        """What `compute` gives for a study, kept under `key` until something is recorded."""
+        place = (snapshot.study.name if snapshot.study else "", key)
+        token, value = self._kept.get(place, ("", None))
+        if token != snapshot.token or not token:
+            value = compute()
+            self._kept[place] = snapshot.token, value
+        return cast("T", value)
+
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:
             try:
@@ -140,6 +160,7 @@ class Database:
         if self._store is not None and identity != self._file:
             self._close()
             self._cache.clear()
+            self._kept.clear()
         if self._store is None:
             self._store = Store.open(self.database, create=False, read_only=True)
             self._file = identity
@@ -151,6 +172,7 @@ class Database:
             if path.parent.is_dir() and not path.exists():
                 self._close()
                 self._cache.clear()
+                self._kept.clear()
                 return Snapshot(phase="missing", read_at=time.time())
         store = self._opened()
         token = "-".join(str(part) for part in store.data_version())

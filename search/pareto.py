@@ -157,3 +157,39 @@ def ladder(values: Array, count: int) -> Array:
         path.append(int(came[step, path[-1]]))
     result: Array = members[path[::-1]]
     return result
+
+
+def hypervolume_history(points: Array, reference: Array) -> tuple[Array, Array]:
+    """How the dominated volume grew while the rows of `points` (n, d) came in order: (rows, volumes).
+
+    `rows` are those that enlarged the front, in order, and `volumes` the exact `hypervolume` of all rows up to and
+    including each. Rows with NaN never do. A row costs only if it enlarges the front: the others of a block are sifted
+    against it at once.
+
+    >>> hypervolume_history(np.array([[2.0, 2.0], [2.5, 2.5], [1.0, 2.0]]), np.array([3.0, 3.0]))
+    (array([0, 2]), array([1., 2.]))
+    """
+    points, reference = np.asarray(points, float), np.asarray(reference, float)
+    candidates = np.flatnonzero((points < reference).all(axis=1))  # NaN is not
+    members = np.empty((0, points.shape[1]))
+    rows: list[int] = []
+    volumes: list[float] = []
+    for start in range(0, len(candidates), _BLOCK):
+        block = candidates[start : start + _BLOCK]
+        for row in block[~_covered(points[block], members)]:
+            if _covered(points[row][None], members)[0]:
+                continue
+            members = np.vstack([members[(members < points[row]).any(axis=1)], points[row]])
+            rows.append(int(row))
+            volumes.append(hypervolume(members, reference))
+    return np.array(rows, int), np.array(volumes)
+
+
+_BLOCK = 256
+
+
+def _covered(points: Array, members: Array) -> Array:
+    """True for each row of `points` that some row of `members` equals or dominates."""
+    below: Array = members[None] <= points[:, None]
+    covered: Array = np.any(np.all(below, axis=2), axis=1)
+    return covered

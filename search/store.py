@@ -512,6 +512,27 @@ class Store:
         with self._engine.connect() as connection:
             return deployed([dict(row) for row in connection.execute(query).mappings()])
 
+    def latencies(self, study_name: str) -> Iterator[Any]:
+        """Every known latency of a study's candidates, oldest first, one row at a time: there may be very many.
+
+        A row has id, value, origin, device, backend, deployment, precision, threads, batch, height, and of a prediction
+        method and error (median, a share). Raises StoreError if there is no such study.
+        """
+        study, m = self.study(study_name), measurements.c
+        if study is None:
+            raise self._no_study(study_name)
+        ids = select(proposals.c.architecture_id).where(proposals.c.study_id == study.id)
+        query = (
+            select(m.architecture_id.label("id"), m.value, m.origin, m.device, m.backend, m.deployment, m.precision,
+                   m.threads, m.batch, m.detail["deployment"]["height"].as_integer().label("height"),
+                   m.detail["method"].as_string().label("method"),
+                   m.detail["error"]["median"].as_float().label("error"))
+            .where(m.architecture_id.in_(ids), m.metric == "latency_ms", m.value.is_not(None), m.device.is_not(None))
+            .order_by(m.id)
+        )  # fmt: skip
+        with self._engine.connect() as connection:
+            yield from connection.execution_options(yield_per=10_000).execute(query)
+
     # -- latency tables
 
     def add_latency_table(self, *, device: str, backend: str, precision: str, batch: int, threads: int,

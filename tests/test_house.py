@@ -14,6 +14,11 @@ from evaluator.metrics import METRICS, metric
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("space", "evaluator", "search", "dashboard")
+READERS = tuple(f"search.{name}" for name in (
+    "agreement", "annotations", "answer", "budgets", "choice", "columns", "database", "devices", "frame", "importance",
+    "latencies", "pareto", "schema", "shortlist", "store", "verification",
+))  # fmt: skip
+"""What reads the memory: light, and so what the dashboard may import."""
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
@@ -47,33 +52,13 @@ def test_imports_follow_the_rules_of_the_design(path):
         # Its command stores what it measured; everything else of the evaluator knows no store.
         command = ("search",) if module == "evaluator.calibrate" else ()
         assert not within(ours(path), "space", "evaluator", *command)
-    elif module in ("search.pareto", "search.store", "search.schema", "search.database", "search.frame", "search.columns",
-                    "search.verification", "search.latencies", "search.devices", "search.budgets",
-                    "search.choice", "search.shortlist", "search.answer"):  # fmt: skip
-        outside = within(
-            ours(path),
-            *facts[:3],
-            *light,
-            "search.latencies",
-            "search.devices",
-            "search.budgets",
-            "search.choice",
-            "search.shortlist",
-            "search.schema",
-            "search.migrations",
-            "search.pareto",
-            "search.store",
-            "search.columns",
-            "search.database",
-            "search.frame",
-            "search.seeds",
-            "search.verification",
-        )
-        assert not outside - {"evaluator", "search"}
+    elif module in READERS:
+        assert not within(ours(path), *facts[:3], *light, *READERS, "search.migrations", "search.seeds") - {
+            "search",
+            "evaluator",
+        }
     elif package == "dashboard":
-        outside = within(ours(path), *facts[:3], "dashboard", "search.store", "search.columns", "search.pareto", "search.answer",
-                         "search.budgets", "search.choice", "search.shortlist", "search.verification",
-                         "search.latencies", "search.devices", *light)  # fmt: skip
+        outside = within(ours(path), *facts[:3], *light, *READERS, "dashboard")
         assert not outside - {"evaluator", "search"}
         assert "space.module" not in ours(path)
     roots = {name.split(".")[0] for name in imported(path)}

@@ -6,6 +6,8 @@ HEADER = """
 <a href="#main" class="skip">Skip to the content</a>
 <header class="top">
   <a href="/" class="brand">CSP Explorer</a>
+  <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/devices">Devices</a>
+    <a href="/analysis">Analysis</a><a href="/studies">Studies</a></nav>
   <span id="studies" class="studies"></span>
   <span id="status" class="status"></span>
   <span id="age" class="age"></span>
@@ -46,19 +48,21 @@ def explorer(poll_ms: int) -> str:
 def around_dash(poll_ms: int) -> str:
     """The `index_string` of all other pages."""
     return _document("{%metas%}<title>{%title%}</title>{%css%}" + _style(), f"{HEADER}{{%app_entry%}}",
-                     "{%config%}{%scripts%}{%renderer%}" + _script("shell.js"), poll_ms)  # fmt: skip
+                     '{%config%}{%scripts%}{%renderer%}' + _script("shell.js"),
+                     poll_ms)  # fmt: skip
 
 
 def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
         f'<script src="/assets/theme.js"></script>{head}</head>'
-        f'<body data-poll="{poll_ms}"><div class="shell">{body}</div>{scripts}</body></html>'
+        f'<body data-poll="{poll_ms}"><div class="shell">{body}</div>'
+        f'<script src="/assets/pages.js"></script>{scripts}</body></html>'
     )
 
 
 def _style() -> str:
-    return '<link rel="stylesheet" href="/assets/style.css">'
+    return '<link rel="stylesheet" href="/assets/style.css"><link rel="stylesheet" href="/assets/pages.css">'
 
 
 def _script(name: str) -> str:

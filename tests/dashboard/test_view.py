@@ -74,11 +74,11 @@ def test_every_metric_is_a_field_with_its_direction() -> None:
 
 
 def test_a_latency_on_a_device_is_an_axis_like_any_other():
-    config = {"objectives": [{"metric": "ap"}, {"metric": "latency_ms@pi5"}]}
+    config = {"objectives": [{"metric": "ap"}, {"metric": "latency_ms@board5"}]}
     default = default_view(config)
-    assert (default.x, default.y) == ("latency_ms@pi5", "ap")
-    view = replace(default, x="macs", size="latency_ms@pi5/openvino")
+    assert (default.x, default.y) == ("latency_ms@board5", "ap")
+    view = replace(default, x="macs", size="latency_ms@board5/openvino")
     assert View.from_query(view.to_query(default), default) == view
-    assert View.from_query("x=latency_ms@&size=macs@pi5", default) == default
-    assert FIELDS["latency_ms@pi5"].label == "Latency on pi5"
-    assert "latency_ms@pi5_origin" not in FIELDS
+    assert View.from_query("x=latency_ms@&size=macs@board5", default) == default
+    assert FIELDS["latency_ms@board5"].label == "Latency on board5"
+    assert "latency_ms@board5_origin" not in FIELDS

@@ -168,3 +168,24 @@ def test_a_ladder_needs_costs_with_a_logarithm():
     with pytest.raises(ValueError, match="positive"):
         pareto.ladder(np.array([[1.0, 0.0], [0.5, 2.0]]), 2)
     assert pareto.ladder(np.array([[1.0, 1.0], [0.5, 2.0]]), 1).tolist() == [1]
+
+
+@given(points)
+def test_a_history_of_hypervolume_grows_to_what_a_direct_computation_gives(values):
+    reference = np.full(values.shape[1], 5.0)
+    rows, volumes = pareto.hypervolume_history(values, reference)
+    known = ~np.isnan(values).any(axis=1)
+    for row in range(len(values)):
+        seen = values[: row + 1][known[: row + 1]]
+        direct = pareto.hypervolume(seen, reference) if len(seen) else 0.0
+        at = np.searchsorted(rows, row, side="right")
+        assert (volumes[at - 1] if at else 0.0) == pytest.approx(direct)
+    assert (np.diff(volumes) > 0).all()
+
+
+def test_a_history_longer_than_a_block_is_that_of_single_steps():
+    values = np.random.default_rng(0).random((700, 3))
+    rows, volumes = pareto.hypervolume_history(values, np.ones(3))
+    assert volumes[-1] == pytest.approx(pareto.hypervolume(values, np.ones(3)))
+    members = [row for row in range(700) if not (values[:row] <= values[row]).all(axis=1).any()]
+    assert rows.tolist() == members

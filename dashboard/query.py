@@ -1,0 +1,29 @@
+"""The URL's query of the pages that are links: what was chosen, and links that change one choice.
+
+Nothing here raises: a choice that does not exist is the default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qsl, urlencode
+
+LONGEST = 2_000
+"""Characters of a query that are read."""
+
+
+def read(query: str | None) -> dict[str, str]:
+    """The query's pairs; of a name that comes twice the last counts."""
+    return dict(parse_qsl((query or "").lstrip("?")[:LONGEST]))
+
+
+def choice(given: Mapping[str, str], name: str, allowed: Sequence[str], default: str = "") -> str:
+    """What was chosen of `allowed`, else `default`."""
+    value = given.get(name, default)
+    return value if value in allowed else default
+
+
+def link(path: str, given: Mapping[str, str], **changes: str) -> str:
+    """A link that keeps what was chosen but for `changes`; an empty value leaves a choice out."""
+    kept = {name: value for name, value in {**given, **changes}.items() if value}
+    return f"{path}?{urlencode(kept, safe=',/')}" if kept else path
