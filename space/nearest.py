@@ -38,6 +38,10 @@ def nearest(space: DesignSpace, architecture: Architecture) -> tuple[Genome, lis
     near = next((found for found in _around(space, genome) if space.valid(found)), None)
     if near is None:
         raise SpaceError("no valid combination of this space is near enough; start from another network")
+    # Rounding to whole channels hides genes: a share, or a ratio that stages share, may be nearer to another choice.
+    for same in (near, *space.neighbours(near)):
+        if space.valid(same) and space.build(same).id == architecture.id:
+            return same, []
     beyond = tuple(f"stage{index}." for index in range(near["num_stages"] + 1, len(stages) + 1))
     return near, [
         f"{name} {_short(wanted[name])} -> {_short(value)}"
@@ -89,6 +93,8 @@ def _wanted(gene: str, architecture: Architecture, stages: Sequence[Stage], reac
         return whole[name]
     if scope.startswith("stage"):
         return getattr(stages[int(scope.removeprefix("stage")) - 1], name)
+    if name in ("fusion", "split"):  # a stage without a cross path says nothing about how the others join theirs
+        stages = [stage for stage in stages if stage.cross] or stages
     values = [getattr(stage, name) for stage in stages if not block or _family(stage.block) == _family(block)]
     values = [value for value in values if value is not None]
     if not values:

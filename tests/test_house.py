@@ -48,12 +48,13 @@ def test_imports_follow_the_rules_of_the_design(path):
         command = ("search",) if module == "evaluator.calibrate" else ()
         assert not within(ours(path), "space", "evaluator", *command)
     elif module in ("search.pareto", "search.store", "search.schema", "search.pick", "search.database", "search.frame",
-                    "search.verification", "search.latencies"):  # fmt: skip
+                    "search.verification", "search.latencies", "search.annotations"):  # fmt: skip
         outside = within(
             ours(path),
             *facts[:3],
             *light,
             "search.latencies",
+            "search.annotations",
             "search.schema",
             "search.migrations",
             "search.pareto",
