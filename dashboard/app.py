@@ -14,15 +14,12 @@ import flask
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, ctx, dcc, html, no_update
 from dash.exceptions import PreventUpdate
 
-from dashboard import candidates, figures
+from dashboard import candidates, detail, figures
 from dashboard.data import Database, Snapshot
 from dashboard.fields import CHIPS, FILTERED
 from dashboard.pages import candidate, message, overview
 from dashboard.references import references
 from dashboard.view import View, default_view, objectives_of
-from search.store import StoreError
-from space.architecture import ArchitectureError
-from space.cost import breakdown
 from space.zoo import Entry
 
 POLL_MS = 2500
@@ -49,9 +46,8 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
                    {"name": "color-scheme", "content": "light dark"}],
     )  # fmt: skip
     app.layout = lambda: shell(database, poll_ms)
-    _routes(app, database)
+    _routes(app, database, detail.connect(app, database))
     _overview(app, database, shown)
-    _candidate(app, database)
     _browser(app)
     _serve(app, database, hosts)
     return app
@@ -99,7 +95,7 @@ def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, 
     return snapshot, View.from_query(query, default), default
 
 
-def _routes(app: Dash, database: Database) -> None:
+def _routes(app: Dash, database: Database, pages: detail.Pages) -> None:
     @_callback(
         app,
         Output("main", "children"), Output("studies", "children"),
@@ -108,13 +104,17 @@ def _routes(app: Dash, database: Database) -> None:
     def route(path: str | None, search: str | None) -> tuple[Any, Any]:
         snapshot, view, default = _query_view(search, database)
         query = (search or "").lstrip("?")
-        found = re.fullmatch(r"/c/([0-9a-f]{12})/?", path or "")
-        if path not in ("/", "", None) and not found:
+        page = None
+        if snapshot.phase == "ready" or (path or "").rstrip("/") == "/explore":  # which needs no study
+            page = pages.page(path, query, snapshot)
+        if page is not None:
+            return page, study_picker(snapshot)
+        if path not in ("/", "", None) and not re.match("/(c|compare)/?", path or ""):
             return message.not_found(path or ""), study_picker(snapshot)
         if snapshot.phase != "ready":
             return message.state(database, snapshot), study_picker(snapshot)
-        if found:
-            return candidate_page(database, found[1], snapshot, query), study_picker(snapshot)
+        if path not in ("/", "", None):
+            return message.not_found(path or ""), study_picker(snapshot)
         return overview.layout(snapshot, view, default), study_picker(snapshot)
 
     @_callback(
@@ -141,19 +141,6 @@ def study_picker(snapshot: Snapshot) -> Any:
         return html.Span(snapshot.study.name, className="study-name", title="study")
     return dcc.Dropdown(id="study", options=[{"label": name, "value": name} for name in names],
                         value=snapshot.study.name, clearable=False, className="choice")  # fmt: skip
-
-
-def candidate_page(database: Database, architecture_id: str, snapshot: Snapshot, query: str) -> Any:
-    """The page of one architecture, or why there is none."""
-    try:
-        detail = database.detail(architecture_id)
-        if detail is None:
-            back = html.A("All candidates", href=f"/?{query}" if query else "/")
-            return message.card("No such candidate", [html.P(["This database has no architecture ",
-                                html.Code(architecture_id), "."]), back])  # fmt: skip
-        return candidate.layout(detail, snapshot, query)
-    except (StoreError, ArchitectureError) as error:
-        return message.card("This candidate cannot be shown", [html.P(str(error), className="problem")], "error")
 
 
 def _overview(app: Dash, database: Database, shown: Sequence[Entry]) -> None:
@@ -290,50 +277,6 @@ def _overview(app: Dash, database: Database, shown: Sequence[Entry]) -> None:
 
 def _triggered(name: str) -> bool:
     return any(key.split(".")[0] == name for key in ctx.triggered_prop_ids)
-
-
-def _candidate(app: Dash, database: Database) -> None:
-    @_callback(
-        app,
-        Output("layers", "figure"),
-        Input("quantity", "value"), Input("theme", "data"), State("candidate", "data"), State("url", "search"),
-    )  # fmt: skip
-    def layers(quantity: str, theme: str | None, architecture_id: str, search: str | None) -> Any:
-        if theme is None:
-            raise PreventUpdate
-        snapshot = _query_view(search, database)[0]
-        detail = database.detail(architecture_id)
-        if detail is None:
-            raise PreventUpdate
-        deployment = candidate.deployment_of(snapshot.study.config if snapshot.study else None)
-        parts = breakdown(candidate.graph_of(detail.architecture, deployment))
-        return figures.layers(parts, quantity, figures.theme_called(theme))
-
-    @_callback(
-        app,
-        Output("learning", "figure"),
-        Input("theme", "data"), Input("fingerprint", "data"), State("candidate", "data"), State("url", "search"),
-    )  # fmt: skip
-    def learning(theme: str | None, _: str, architecture_id: str, search: str | None) -> Any:
-        detail = database.detail(architecture_id) if theme else None
-        if detail is None or not any(row["curve"] for row in detail.evaluations):
-            raise PreventUpdate
-        snapshot = _query_view(search, database)[0]
-        objectives = objectives_of(snapshot.study.config if snapshot.study else {})
-        return figures.learning(detail.evaluations, objectives[0], figures.theme_called(theme))
-
-    @_callback(
-        app,
-        Output("candidate-page", "children"),
-        Input("version", "data"), State("candidate", "data"), State("fingerprint", "data"), State("url", "search"),
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def refresh(_: Any, architecture_id: str | None, known: str | None, search: str | None) -> Any:
-        detail = database.detail(architecture_id) if architecture_id else None
-        if detail is None or candidate.fingerprint(detail) == known:
-            raise PreventUpdate
-        snapshot = _query_view(search, database)[0]
-        return candidate.body(detail, snapshot, (search or "").lstrip("?"))
 
 
 def _browser(app: Dash) -> None:

@@ -90,7 +90,7 @@ class Annotations:
                 f"the note has {len(text):,} characters; at most {MOST_NOTE:,} are kept. Nothing was saved"
             )
         if "\0" in text:
-            raise StoreError("the note has a NUL character, which databases refuse. Nothing was saved")
+            raise StoreError("the note has a NUL character, which databases refuse. Nothing is saved")
         with self._annotate(architecture_id) as connection:
             connection.execute(notes.delete().where(notes.c.architecture_id == architecture_id))
             if text:

@@ -14,7 +14,7 @@ from search.verify import jobs_of, take_effect
 from space.architecture import Architecture
 from space.cost import cost
 from space.lower import lower
-from tests.strategies import random_architectures
+from tests.strategies import STUDY, random_architectures
 
 RECIPE = "4b4e26b761ff"
 VERIFY_VISITS = 16_000
@@ -29,6 +29,7 @@ def config(budget: int = 60) -> dict[str, Any]:
     """What search.run keeps of a study, as far as readers rely on it."""
     return {
         "task": "scenes",
+        "space": STUDY.space_data,
         "image_visits": [4000],
         "recipe": {},
         "objectives": [{"metric": "ap", "direction": "maximize"}, {"metric": "macs", "direction": "minimize"},

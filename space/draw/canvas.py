@@ -133,16 +133,18 @@ class Canvas:
         """
         width, height = self.right + margin, self.bottom + margin
         arrows = "".join(
-            f'<marker id="{ids}arrow-{colour[1:]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" '
-            f'orient="auto"><path d="M0 0.6L8 4L0 7.4z" fill="{colour}"/></marker>'
+            f'<marker id="{ids}arrow-{colour[1:]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" '
+            f'markerHeight="6.5" orient="auto"><path d="M0 0.6L8 4L0 7.4z" fill="{colour}"/></marker>'
             for colour in dict.fromkeys((LINE, CROSS, UP, DOWN))
         )
         parts = [self._opening(part, names) if isinstance(part, int) else part for part in self._parts]
         body = "\n".join(parts).replace("url(#", f"url(#{ids}") if ids else "\n".join(parts)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" '
-            f'height="{_n(height)}" role="img" aria-labelledby="{ids}title {ids}description" font-family={quoteattr(FONT)}>\n'
-            f'<title id="{ids}title">{escape(title)}</title>\n<desc id="{ids}description">{escape(description)}</desc>\n'
+            f'height="{_n(height)}" role="img" aria-labelledby="{ids}title {ids}description" '
+            f"font-family={quoteattr(FONT)}>\n"
+            f'<title id="{ids}title">{escape(title)}</title>\n'
+            f'<desc id="{ids}description">{escape(description)}</desc>\n'
             f"<defs>{arrows}</defs>\n"
             + ('<rect width="100%" height="100%" fill="#ffffff"/>\n' if backdrop else "")
             + f"{body}\n</svg>\n"

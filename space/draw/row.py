@@ -66,7 +66,7 @@ def _lane(bypass: Bypass) -> float:
 
 
 def wrap(plans: Sequence[Plan], together: set[int], widest: float = WIDEST) -> list[list[Plan]]:
-    """Rows of about one width, `widest` at most if they can; the groups whose numbers are in `together`, which are tapped, are in the last one."""
+    """Rows of about one width, at most `widest` if they can; those in `together`, which are tapped, in the last."""
     total = IMAGE + sum(plan.width + GAP for plan in plans)
     num_rows = -(-int(total) // int(widest))
     rows: list[list[Plan]] = [[]]

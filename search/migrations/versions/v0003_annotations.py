@@ -9,34 +9,35 @@ branch_labels = None
 depends_on = None
 
 
-def _architecture(**options: bool) -> sa.Column:
-    return sa.Column("architecture_id", sa.String(12), sa.ForeignKey("architectures.id"), **options)
+def _architecture(*, key: bool = True) -> sa.Column[str]:
+    reference = sa.ForeignKey("architectures.id")
+    return sa.Column("architecture_id", sa.String(12), reference, primary_key=key, nullable=False)
 
 
 def upgrade() -> None:
     op.create_table(
         "notes",
-        _architecture(primary_key=True),
+        _architecture(),
         sa.Column("text", sa.Text, nullable=False),
         sa.Column("updated_at", sa.Float, nullable=False),
     )
     op.create_table(
         "tags",
-        _architecture(primary_key=True),
+        _architecture(),
         sa.Column("tag", sa.String(40), primary_key=True),
         sa.Column("created_at", sa.Float, nullable=False),
     )
     op.create_table(
         "pins",
         sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id"), primary_key=True),
-        _architecture(primary_key=True),
+        _architecture(),
         sa.Column("created_at", sa.Float, nullable=False),
     )
     op.create_table(
         "queue",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("study_id", sa.Integer, sa.ForeignKey("studies.id"), nullable=False),
-        _architecture(nullable=False),
+        _architecture(key=False),
         sa.Column("proposed_id", sa.String(12), sa.ForeignKey("architectures.id")),
         sa.Column("state", sa.String(20), nullable=False),
         sa.Column("reason", sa.Text),
