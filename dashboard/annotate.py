@@ -12,7 +12,7 @@ def notes(architecture_id: str, note: Note | None, tags: Sequence[str]) -> Marku
     """The note in a text field, the tags with a button each that removes one."""
     return Markup(
         '<div class="annotations"><form data-write="tag" data-id="{}"><ul class="tags" aria-label="Tags">{}</ul>'
-        '<label>Add a tag <input name="tag" maxlength="{}" autocomplete="off" size="14"></label>'
+        '<label>Add a tag <input name="tag" maxlength="{}" autocomplete="off" size="14"/></label>'
         '<button>Add</button><output aria-live="polite"></output></form>'
         '<form data-write="note" data-id="{}"><label for="note">Note on this architecture, for all studies</label>'
         '<textarea id="note" name="text" rows="6" placeholder="Why it is interesting, what to try next …">{}</textarea>'

@@ -40,7 +40,9 @@ def learning(candidates: Mapping[str, Sequence[Mapping[str, Any]]], score: str, 
             line = {"color": colors[(number if several else index) % len(colors)], "width": 2.4 if mine else 1.1,
                     "dash": DASHES[number % len(DASHES)] if several else "solid" if mine else "dash"}  # fmt: skip
             label = html.escape(f"{name}, {said}" if several else said + (" (the search's own)" if mine else ""))
-            shared = {"legendgroup": label, "opacity": 1.0 if mine else 0.65, "line": line}
+            group = html.escape(name) if several else label
+            shared = {"legendgroup": group, "opacity": 1.0 if mine else 0.65, "line": line, "name": group,
+                      "showlegend": index == 0 or not several}  # fmt: skip
             figure.add_trace(_trace(curve, "loss", label, shared, yaxis="y"))
             points = [point for point in curve if point.get(score) is not None]
             if points:
@@ -55,7 +57,7 @@ def _trace(curve: Sequence[Mapping[str, Any]], name: str, label: str, given: Map
     word = FIELDS[name].label if name in FIELDS else name
     return go.Scatter(
         **{"mode": "lines", **given}, x=[point["image_visits"] for point in curve],
-        y=[point.get(name) for point in curve], yaxis=yaxis, name=label,
+        y=[point.get(name) for point in curve], yaxis=yaxis,
         hovertemplate=f"<b>{label}</b><br>%{{x:,}} visits<br>{word} %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
 

@@ -53,7 +53,7 @@ class Pages:
             if place == "/explore":
                 return self._explore(given, snapshot)
         except (StoreError, ArchitectureError) as error:
-            return message.card("This cannot be shown", [_problem(error)], "error")
+            return message.card("This cannot be shown", [_problem(error)])
         return None
 
     def _candidate(self, architecture_id: str, snapshot: Snapshot, query: str) -> Any:
@@ -75,7 +75,7 @@ class Pages:
             base, found = self.edited(given)
         except ArchitectureError as error:
             return message.card("There is nothing to start from",
-                                [_problem(error), html.A(f"Start from {START}", href="/explore")], "error")  # fmt: skip
+                                [_problem(error), html.A(f"Start from {START}", href="/explore")])  # fmt: skip
         return explore.layout(found, base, snapshot, predict=self.predict, places=self.places(snapshot))
 
     def edited(self, given: Mapping[str, str]) -> tuple[Architecture, Edit]:
@@ -332,6 +332,6 @@ def queued(pages: Pages, snapshot: Snapshot, query: str) -> Mapping[str, Any]:
     fresh = pages.database.annotate(lambda store: store.enqueue(study.id, architecture, near))
     said = f"{near.id} {'waits' if fresh else 'waits already'} in the queue"
     if changes:
-        said += f" (nearest in the space: {', '.join(changes)})"
+        said += f" (the nearest in the study's space: {', '.join(changes).replace('->', '→')})"
     return {"said": f"{said}. The study's next `python -m search.run` proposes it first, within its budget: "
                     "give a larger --budget if that is spent."}  # fmt: skip

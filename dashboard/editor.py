@@ -37,7 +37,7 @@ from space.stems import STEMS
 
 START = "CSPPeleeNet"
 """What an editor without a start begins with."""
-MOST_STAGES = 6
+MOST_STAGES = 8
 EXTRAS = ("entry", "exit", "main_entry", "split_linear", "pool_first", "transition", "down_groups")
 """Fields of published networks that have no control of their own: kept or dropped together."""
 DEFAULTS: dict[str, Any] = {"bottleneck_ratio": 0.5, "growth_rate": 32, "cardinality": 4}

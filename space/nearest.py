@@ -39,7 +39,8 @@ def nearest(space: DesignSpace, architecture: Architecture) -> tuple[Genome, lis
     if near is None:
         raise SpaceError("no valid combination of this space is near enough; start from another network")
     # Rounding to whole channels hides genes: a share, or a ratio that stages share, may be nearer to another choice.
-    for same in (near, *space.neighbours(near)):
+    hidden = (other for other in space.neighbours(near) if any(other[name] != near[name] for name in _rounded(space)))
+    for same in (near, *hidden):
         if space.valid(same) and space.build(same).id == architecture.id:
             return same, []
     beyond = tuple(f"stage{index}." for index in range(near["num_stages"] + 1, len(stages) + 1))
@@ -48,6 +49,11 @@ def nearest(space: DesignSpace, architecture: Architecture) -> tuple[Genome, lis
         for name, value in near.items()
         if wanted[name] is not None and value != wanted[name] and not name.startswith(beyond)
     ]
+
+
+def _rounded(space: DesignSpace) -> list[str]:
+    """Genes whose value is not what is built, but the nearest one in whole channels."""
+    return [name for name in space.genes if "partial_ratio" in name or "bottleneck_ratio" in name]
 
 
 def _around(space: DesignSpace, genome: Genome) -> Iterator[Genome]:

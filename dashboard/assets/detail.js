@@ -12,6 +12,7 @@
       if (host.dataset.shown !== host.dataset.html) {
         host.dataset.shown = host.dataset.html;
         host.innerHTML = host.dataset.html;
+        for (const form of all("form[data-editor]", host)) rules(form, JSON.parse(form.dataset.wrong));
       }
     }
   }
@@ -162,9 +163,12 @@
     const state = new URLSearchParams();
     state.set("from", form.dataset.shape.split("|")[0]);
     for (const control of form.elements) {
-      const { name, value } = control;
-      if (!name || name.startsWith("all.") || control.dataset.derived || value === "") continue;
-      if (value !== control.dataset.base || (control.dataset.touched && COUPLED.test(name))) state.set(name, value);
+      const { name, dataset } = control;
+      if (!name || name.startsWith("all.")) continue;
+      if (dataset.said !== undefined) state.set(name, dataset.said);
+      else if (dataset.touched && control.value !== "" && (control.value !== dataset.base || COUPLED.test(name))) {
+        state.set(name, control.value);
+      }
     }
     if (before.get("study")) state.set("study", before.get("study"));
     return state;
@@ -176,7 +180,7 @@
   function touch(control, value) {
     if (value !== undefined) control.value = value;
     control.dataset.touched = "1";
-    delete control.dataset.derived;
+    delete control.dataset.said;
     label(control);
   }
   function rules(form, wrong) {
@@ -205,14 +209,15 @@
       const host = form.parentElement;
       host.innerHTML = answer.form;
       shown = query("form", host);
-      const again = focused && shown.elements[focused];
-      if (again) again.focus();
+      const same = focused && shown.elements[focused];
+      if (same) same.focus();
     }
     for (const [key, value] of Object.entries(answer.values || {})) {
       const control = shown.elements[key];
       if (!control || control === document.activeElement || control.value === value) continue;
+      if (control.type === "range" && Math.abs(control.value - value) < control.step / 2) continue;
       control.value = value;
-      control.dataset.derived = "1";
+      delete control.dataset.touched;
       label(control);
     }
     rules(shown, answer.wrong || {});
@@ -233,7 +238,8 @@
     try {
       const response = await fetch(`/explore/state?${state}`);
       const answer = await response.json();
-      if (form.isConnected) show(form, answer);
+      // While a newer question waits, an old answer must not set controls back.
+      if (form.isConnected && !again) show(form, answer);
     } catch {
       const results = query("#results");
       if (results) results.classList.add("stale");

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,12 +99,12 @@ def form(found: Edit) -> Markup:
     head = join(Markup('<th scope="col">Stage {}</th>').format(number) for number in stages)
     rows = join(_axis_row(found, axis, stages) for axis in found.stage_axes())
     return Markup(
-        '<form data-editor data-shape="{}"><div class="fields">{}</div><div class="rules" data-rules="network"></div>'
+        '<form data-editor data-shape="{}" data-wrong="{}"><div class="fields">{}</div><div class="rules" data-rules="network"></div>'
         '<div class="scroll" tabindex="0" role="region" aria-label="Stages"><table class="matrix"><thead><tr>'
         '<th scope="col">Stages</th><th scope="col">All</th>{}</tr></thead><tbody>{}</tbody></table></div>'
         '<div class="row"><button type="button" data-reset>Reset</button>'
         '<span class="muted">to {}</span></div></form>'
-    ).format(shape(found), whole, head, rows, found.start)
+    ).format(shape(found), json.dumps(found.wrong), whole, head, rows, found.start)
 
 
 def _axis_row(found: Edit, axis: Axis, stages: Sequence[int]) -> Markup:
@@ -124,13 +125,17 @@ def _axis_row(found: Edit, axis: Axis, stages: Sequence[int]) -> Markup:
 
 
 def _control(found: Edit, key: str, axis: Axis, label: str) -> Markup:
-    return _input(axis, key, label, found.values[key], found.base.get(key))
+    said = as_text(found.changed[key]) if key in found.changed else None
+    return _input(axis, key, label, found.values[key], found.base.get(key), said)
 
 
-def _input(axis: Axis, key: str, label: str, value: Any, base: Any) -> Markup:
-    """A native control; `data-base` is the start's value, so that only what differs goes into the URL."""
+def _input(axis: Axis, key: str, label: str, value: Any, base: Any, said: str | None = None) -> Markup:
+    """A native control. `data-base` is the start's value, so that only what differs goes into the URL.
+
+    `data-said` is what the URL says: a slider moves to its nearest step by itself, which nobody asked for.
+    """
     text = as_text(value)
-    shared = attributes(id=key, name=key, aria_label=label, data_base=as_text(base))
+    shared = attributes(id=key, name=key, aria_label=label, data_base=as_text(base), data_said=said)
     if axis.kind in ("choice", "flag"):
         options = [("0", "no"), ("1", "yes")] if axis.kind == "flag" else [(name, name) for name in axis.choices()]
         mixed = Markup('<option value="" selected>mixed</option>') if value is None else Markup("")
@@ -144,7 +149,7 @@ def _input(axis: Axis, key: str, label: str, value: Any, base: Any) -> Markup:
         blank = "mixed" if key.startswith("all.") else "as stage 1"
         return Markup('<input type="number"{}{} value="{}" placeholder="{}">').format(shared, step, text, blank)
     return Markup('<span class="slider"><input type="range"{}{} value="{}"><output>{}</output></span>').format(
-        shared, bounds, text or f"{axis.low:g}", text or "mixed")  # fmt: skip
+        shared, bounds, text or f"{axis.low:g}", f"{float(text):.2g}" if text else "mixed")  # fmt: skip
 
 
 # -- results
@@ -154,7 +159,7 @@ def results(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Pre
             places: peers.Places | None = None) -> Markup:  # fmt: skip
     """Costs beside the start's, the layers, the drawing, the nearest candidates, and what to do with it."""
     if found.architecture is None:
-        return Markup('<section class="answer problem-card" role="alert"><h2>This network cannot exist</h2><p>{}</p>'
+        return Markup('<section class="problem-card" role="alert"><h2>This network cannot exist</h2><p>{}</p>'
                       '<p class="muted">The rule stands at the setting that breaks it, where it is one alone.</p>'
                       "</section>").format(found.problem)  # fmt: skip
     deployment = deployment_of(snapshot.study.config if snapshot.study else None)
@@ -228,7 +233,7 @@ def _queue(architecture: Architecture, snapshot: Snapshot) -> Markup:
         return Markup('{}<a href="/c/{}?{}">#{} of study “{}”</a>.').format(
             note("Changed to what the study can propose, it is " if changes else "It is "), near.id,
             urlencode({"study": name}), number, name)  # fmt: skip
-    mapped = note(f"in this study's space as {near.id}: {', '.join(changes)}") if changes else note(
+    mapped = note(f"becomes {near.id} there: {', '.join(changes).replace('->', '→')}") if changes else note(
         f"inside the space of study “{name}”")  # fmt: skip
     return Markup('<button class="primary" data-queue>Add to the queue of “{}”</button>{}<output aria-live="polite">'
                   "</output>").format(name, mapped)  # fmt: skip
