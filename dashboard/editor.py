@@ -38,6 +38,8 @@ from space.stems import STEMS
 START = "CSPPeleeNet"
 """What an editor without a start begins with."""
 MOST_STAGES = 8
+ROUND = 16
+"""Channels are rounded to a multiple of this unless asked otherwise, as a design space does."""
 EXTRAS = ("entry", "exit", "main_entry", "split_linear", "pool_first", "transition", "down_groups")
 """Fields of published networks that have no control of their own: kept or dropped together."""
 DEFAULTS: dict[str, Any] = {"bottleneck_ratio": 0.5, "growth_rate": 32, "cardinality": 4}
@@ -62,6 +64,9 @@ class Axis:
 NETWORK = (
     Axis(name="num_stages", label="Stages", meaning="number of stages", kind="whole", low=1, high=MOST_STAGES,
          slider=True),
+    Axis(name="round", label="Round channels to", meaning="paths and inner widths of the stages that were changed are "
+         "multiples of this, and groups divide them; 1 takes every number as it is", kind="choice",
+         choices=lambda: ["1", "2", "4", "8", "16", "32"]),
     Axis(name="activation", label="Activation", meaning="non-linearity", kind="choice",
          choices=lambda: list(ACTIVATIONS)),
     Axis(name="stem.kind", label="Stem", meaning="entry convolutions", kind="choice", choices=lambda: list(STEMS)),
@@ -122,6 +127,21 @@ class Edit:
     wrong: Mapping[str, str] = field(default_factory=dict)
     """What forbids a setting, by the key of the setting."""
 
+    @property
+    def rounded(self) -> list[str]:
+        """What was asked for and is built otherwise, as `stage2.partial_ratio 0.65 → 0.667`."""
+        if self.architecture is None:
+            return []
+        found = []
+        for key, asked in self.changed.items():
+            part, _, name = key.partition(".")
+            if not part.startswith("stage") or isinstance(asked, bool | str):
+                continue
+            built = getattr(self.architecture.stages[int(part.removeprefix("stage")) - 1], name)
+            if built is not None and abs(built - asked) > 1e-3:
+                found.append(f"{key} {as_text(asked)} → {built:.3g}")
+        return found
+
     def axes(self) -> Iterator[Axis]:
         """Axes of network and head that are read now."""
         stem, head = str(self.values["stem.kind"]), str(self.values["head.kind"])
@@ -162,7 +182,7 @@ def edit(base: Architecture, start: str, given: Mapping[str, str]) -> Edit:
     changed = {key: value for key, value in said.items() if value != before[key]}
     values = settled({**before, **changed}, said, count)
     try:
-        made = build(values, base)
+        made = build(values, base, changed)
     except ArchitectureError as error:
         wrong |= _culprits(base, changed, str(error))
         return Edit(start=start, base=before, values=values, changed=changed, num_stages=count, architecture=None,
@@ -200,7 +220,7 @@ def parse(axis: Axis, text: str) -> Any:
 
 def plain(base: Architecture, num_stages: int) -> dict[str, Any]:
     """Values of a network by key, as if it had `num_stages` stages."""
-    values: dict[str, Any] = {"num_stages": len(base.stages), "activation": base.activation}
+    values: dict[str, Any] = {"num_stages": len(base.stages), "round": ROUND, "activation": base.activation}
     values |= {f"stem.{name}": value for name, value in vars(base.stem).items()}
     values |= {f"head.{name}": value for name, value in vars(base.head).items()}
     values["head.attention"] = base.head.attention or "none"
@@ -236,18 +256,14 @@ def settled(values: dict[str, Any], changed: Mapping[str, Any], num_stages: int)
     return values
 
 
-def build(values: Mapping[str, Any], base: Architecture) -> Architecture:
-    """The canonical architecture of values by key. Raises ArchitectureError with the rule that they break."""
-    stages = []
-    for number in range(1, int(values["num_stages"]) + 1):
-        stage = base.stages[min(number, len(base.stages)) - 1]
-        own = {axis.name: values[f"stage{number}.{axis.name}"] for axis in STAGE if axis.name != "extras"}
-        own["down"] = None if own["down"] == "usual" else own["down"]
-        if values[f"stage{number}.extras"] == "drop":
-            own |= {name: getattr(Stage, name) for name in EXTRAS}
-        for name in ("partial_ratio", "squeeze", "bottleneck_ratio"):
-            own[name] = own[name] if own[name] is None else float(own[name])
-        stages.append(replace(stage, **own))
+def build(values: Mapping[str, Any], base: Architecture, changed: Mapping[str, Any]) -> Architecture:
+    """The canonical architecture of values by key; stages of which something was `changed` are rounded.
+
+    Raises ArchitectureError with the rule that they break.
+    """
+    touched = {key.partition(".")[0] for key in changed}
+    stages = [_stage(values, base, number, round_to=values["round"] if f"stage{number}" in touched else 1)
+              for number in range(1, int(values["num_stages"]) + 1)]  # fmt: skip
     stem = {name: values[f"stem.{name}"] for name in vars(base.stem)}
     head = {name: values[f"head.{name}"] for name in vars(base.head)}
     head["attention"] = None if head["attention"] == "none" else head["attention"]
@@ -255,6 +271,20 @@ def build(values: Mapping[str, Any], base: Architecture) -> Architecture:
     made = Architecture(stem=Stem(**stem), stages=tuple(stages), head=Head(**head), activation=values["activation"])
     lower(made, 256, 256)  # some rules show only when it is built
     return made.canonical()
+
+
+def _stage(values: Mapping[str, Any], base: Architecture, number: int, *, round_to: int) -> Stage:
+    own = {axis.name: values[f"stage{number}.{axis.name}"] for axis in STAGE}
+    stage = base.stages[min(number, len(base.stages)) - 1]
+    down, extras = own.pop("down"), own.pop("extras")
+    if extras == "drop":
+        stage = replace(stage, **{name: getattr(Stage, name) for name in EXTRAS})
+    for name in ("partial_ratio", "squeeze", "bottleneck_ratio"):
+        own[name] = own[name] if own[name] is None else float(own[name])
+    if round_to > 1:
+        made = DesignSpace(axes=(), channel_multiple=round_to).stage(own["block"], own)
+        own = {name: getattr(made, name) for name in own}
+    return replace(stage, **own, down=None if down == "usual" else down)
 
 
 def _culprits(base: Architecture, changed: Mapping[str, Any], problem: str) -> dict[str, str]:
@@ -266,7 +296,7 @@ def _culprits(base: Architecture, changed: Mapping[str, Any], problem: str) -> d
         start = plain(base, count)
         rest = {name: value for name, value in rest.items() if name in start}
         try:
-            build(settled({**start, **rest}, rest, count), base)
+            build(settled({**start, **rest}, rest, count), base, rest)
         except ArchitectureError:
             continue
         found[key] = problem

@@ -130,15 +130,14 @@ def column(identity: str, title: str, ids: Sequence[str], snapshot: Snapshot) ->
     """Head of a column: the candidate, and ways to make it the first or to leave it out."""
     study = {"study": snapshot.study.name} if snapshot.study else {}
 
-    def link(words: str, chosen: Sequence[str], label: str) -> html.A:
+    def link(words: str, chosen: Sequence[str]) -> html.A:
         href = f"/compare?{urlencode({'ids': ','.join(chosen), **study}, safe=',')}"
-        return html.A(words, href=href, **{"aria-label": label})
+        return html.A(words, href=href, **{"aria-label": f"{words} {title}"})
 
     rest = [other for other in ids if other != identity]
-    ways = [link("first", [identity, *rest], f"Compare with {title}")] if ids[0] != identity else [
-        html.Span("first", className="muted")]  # fmt: skip
+    ways = [link("put first", [identity, *rest]) if ids[0] != identity else html.Span("first", className="muted")]
     if rest:
-        ways += [" · ", link("remove", rest, f"Leave out {title}")]
+        ways += [" · ", link("remove", rest)]
     tail = f"?{urlencode(study)}" if study else ""
     return html.Th([html.A(title, href=f"/c/{identity}{tail}", className="mono"), html.Div(ways, className="ways")],
                    scope="col", className="number")  # fmt: skip

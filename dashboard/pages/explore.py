@@ -99,7 +99,8 @@ def form(found: Edit) -> Markup:
     head = join(Markup('<th scope="col">Stage {}</th>').format(number) for number in stages)
     rows = join(_axis_row(found, axis, stages) for axis in found.stage_axes())
     return Markup(
-        '<form data-editor data-shape="{}" data-wrong="{}"><div class="fields">{}</div><div class="rules" data-rules="network"></div>'
+        '<form data-editor data-shape="{}" data-wrong="{}"><div class="fields">{}</div>'
+        '<div class="rules" data-rules="network" role="status"></div>'
         '<div class="scroll" tabindex="0" role="region" aria-label="Stages"><table class="matrix"><thead><tr>'
         '<th scope="col">Stages</th><th scope="col">All</th>{}</tr></thead><tbody>{}</tbody></table></div>'
         '<div class="row"><button type="button" data-reset>Reset</button>'
@@ -171,17 +172,23 @@ def results(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Pre
     ours = cost(graph, batch=deployment.batch, precision=deployment.precision)
     theirs = ours if not found.changed else counted(base, deployment)
     return Markup(
-        '<section class="answer-card"><p class="words"><code>{}</code> {}</p><dl class="facts cards">{}{}</dl>{}'
+        '<section class="answer-card"><p class="words"><code>{}</code> {}</p>{}<dl class="facts cards">{}{}</dl>{}'
         "</section>"
         '<section><h2>Layers</h2><p class="muted">At deployment: {}.</p>{}</section>'
         '<section><h2>Drawing</h2><div class="scroll diagram" tabindex="0" role="region" aria-label="Stage diagram">{}'
         "</div></section><section><h2>Nearest trained candidates</h2>{}</section>"
     ).format(
-        architecture.id, architecture.words(),
+        architecture.id, architecture.words(), _rounded(found),
         join(_fact(name, getattr(ours, name), getattr(theirs, name)) for name in SHOWN), _predicted(prediction),
         actions(found, snapshot), str(deployment), bars(rows), diagram(graph, architecture.id),
         _nearest(snapshot, places, architecture),
     )  # fmt: skip
+
+
+def _rounded(found: Edit) -> Markup:
+    if not found.rounded:
+        return Markup("")
+    return Markup('<p class="muted">Rounded: {}.</p>').format(", ".join(found.rounded))
 
 
 def _fact(name: str, ours: float, theirs: float) -> Markup:

@@ -12,7 +12,6 @@ import pytest
 from search.store import Store
 from space.architecture import Architecture
 from tests.browser.test_dashboard import Open, Serve, until
-from tests.databases import build
 
 pytestmark = pytest.mark.browser
 
@@ -33,7 +32,9 @@ def shown(page: Any, selector: str) -> str:
 @pytest.mark.parametrize(("width", "height", "theme"), [(1440, 900, "light"), (1024, 768, "dark")])
 def test_no_page_is_wider_than_the_screen(site: str, open_page: Open, ids: list[str], width: int, height: int,
                                           theme: str) -> None:  # fmt: skip
-    page = open_page(site, viewport={"width": width, "height": height}, color_scheme=theme)
+    page = open_page(f"{site}/nowhere")
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=theme)
     for path, selector in ((f"/c/{ids[0]}", ".layers"), (f"/compare?ids={','.join(ids[:6])}", ".overlay"),
                            ("/explore?from=CSPDarkNet-53", "[data-editor]")):  # fmt: skip
         page.goto(site + path)
@@ -74,12 +75,9 @@ def test_layers_and_drawing_are_linked_both_ways(site: str, open_page: Open, ids
     until(page, f"document.querySelector('.readout').textContent.startsWith('{layers[-1][0]} ')")
 
 
-def test_notes_tags_and_pins_stay(serve: Serve, open_page: Open, tmp_path: Path) -> None:
-    path = tmp_path / "csp.db"
-    build(str(path), 8)
-    with Store.open(str(path)) as store:
-        identity = store.proposals(1)[0].architecture.id
-    url = f"{serve(path)}/c/{identity}"
+def test_notes_tags_and_pins_stay(site: str, path: Path, open_page: Open, ids: list[str]) -> None:
+    identity = ids[1]
+    url = f"{site}/c/{identity}"
     page = open_page(url)
     page.wait_for_selector("#note")
     text = "<img src=x onerror=alert(1)>\nline two; DROP TABLE notes"
@@ -94,7 +92,7 @@ def test_notes_tags_and_pins_stay(serve: Serve, open_page: Open, tmp_path: Path)
     until(page, "document.querySelectorAll('.tag').length === 2")
     page.click("button:has-text('Pin')")
     page.wait_for_selector("button:has-text('Pinned')")
-    again = open_page(url, fresh=True)
+    again = open_page(url)
     again.wait_for_selector("#note")
     assert again.input_value("#note") == text
     assert again.locator(".tag span").all_inner_texts() == ["<b>ship it</b>", "second"]
@@ -158,7 +156,7 @@ def test_costs_follow_the_editor_and_the_link_says_it_all(site: str, open_page: 
     until(page, f"location.search.includes('stage2.width=96') && {facts}.includes('MACs')")
     page.wait_for_timeout(300)
     words = shown(page, ".answer-card .words")
-    other = open_page(page.url, fresh=True)
+    other = open_page(page.url)
     assert shown(other, ".answer-card .words") == words
     assert other.input_value("[name='stage2.width']") == "96"
     other.click("[data-reset]")
@@ -183,10 +181,8 @@ def test_a_broken_rule_stands_at_its_setting_and_goes_again(site: str, open_page
     assert page.get_attribute("[name='head.maxout']", "aria-invalid") is None
 
 
-def test_an_edit_goes_into_the_queue(serve: Serve, open_page: Open, tmp_path: Path) -> None:
-    path = tmp_path / "csp.db"
-    build(str(path), 8)
-    page = open_page(f"{serve(path)}/explore?from=CSPPeleeNet&stage1.depth=2")
+def test_an_edit_goes_into_the_queue(site: str, path: Path, open_page: Open) -> None:
+    page = open_page(f"{site}/explore?from=CSPPeleeNet&stage1.depth=2")
     page.click("[data-queue]")
     page.wait_for_selector("output:has-text('in the queue')")
     with Store.open(str(path)) as store:

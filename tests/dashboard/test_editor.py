@@ -164,3 +164,20 @@ def test_the_update_sends_controls_only_where_others_are_needed(path):
     answer = explore.update(more, base, snapshot, shape, places=places)
     assert 'name="stage5.width"' in answer["form"]
     assert answer["values"]["num_stages"] == "5"
+
+
+def test_a_slider_meets_no_rule_on_its_way_and_rounding_is_said():
+    base = next(a for a in random_architectures(40) if all(s.block == "resx" for s in a.stages))
+    for step in range(20):
+        found = edit(base, "x", {f"stage{n}.partial_ratio": f"{step / 20:g}" for n in range(1, len(base.stages) + 1)})
+        assert found.architecture is not None, found.problem
+        for stage in found.architecture.stages:
+            assert stage.main % 16 == 0
+            assert stage.cross % 16 == 0
+    found = edit(base, "x", {"stage1.width": "100", "stage1.partial_ratio": "0.4"})
+    assert any(each.startswith("stage1.width 100 → ") for each in found.rounded)
+    assert "Rounded: " in str(explore.results(found, base, Snapshot(phase="missing")))
+    exact = edit(base, "x", {"stage1.width": "100", "stage1.partial_ratio": "0.4", "stage1.block": "res", "round": "1"})
+    assert exact.architecture.stages[0].width == 100
+    assert exact.architecture.stages[0].cross == 40
+    assert exact.rounded == []
