@@ -1,11 +1,11 @@
-"""Notes, tags and pins on a page: native forms, sent by assets/detail.js to the routes of dashboard/detail.py."""
+"""Notes, tags, pins and queues on a page: forms that assets/detail.js sends to the routes of dashboard/detail.py."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from dashboard.markup import Markup, join
-from search.annotations import MOST_NOTE, MOST_TAG, Note
+from search.annotations import MOST_NOTE, MOST_TAG, Note, Queued
 
 
 def notes(architecture_id: str, note: Note | None, tags: Sequence[str]) -> Markup:
@@ -37,3 +37,26 @@ def pin(architecture_id: str, study: str, *, pinned: bool) -> Markup:
     return Markup('<button data-write="pin" data-id="{}" data-study="{}" aria-pressed="{}">{}</button>').format(
         architecture_id, study, "true" if pinned else "false", "Pinned" if pinned else "Pin"
     )
+
+
+MOST_SHOWN = 8
+"""Rows of a queue on the page, the newest first."""
+_WORDS = {"waiting": "waits for the next run", "proposed": "proposed", "known": "the study had it already",
+          "impossible": "cannot be built in this space"}  # fmt: skip
+
+
+def queue(rows: Sequence[Queued], study: str) -> Markup:
+    """What was asked of a study, and what became of it."""
+    if not rows:
+        return Markup('<p class="muted">Nothing was asked of study “{}” yet.</p>').format(study)
+    newest = list(reversed(rows))[:MOST_SHOWN]
+    lines = join(
+        Markup('<li><a class="mono" href="/c/{}">{}</a> {}{}</li>').format(
+            row.proposed_id or row.architecture_id, row.proposed_id or row.architecture_id,
+            _WORDS.get(row.state, row.state), f": {row.reason}" if row.reason else "")
+        for row in newest
+    )  # fmt: skip
+    more = f" The newest {MOST_SHOWN} of {len(rows)}:" if len(rows) > MOST_SHOWN else ""
+    waiting = sum(row.state == "waiting" for row in rows)
+    return Markup('<p class="muted">{} waiting in study “{}”.{}</p><ul class="queue">{}</ul>').format(
+        waiting, study, more, lines)  # fmt: skip

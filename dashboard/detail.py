@@ -76,7 +76,9 @@ class Pages:
         except ArchitectureError as error:
             return message.card("There is nothing to start from",
                                 [_problem(error), html.A(f"Start from {START}", href="/explore")])  # fmt: skip
-        return explore.layout(found, base, snapshot, predict=self.predict, places=self.places(snapshot))
+        study = snapshot.study
+        queue = self.database.ask(lambda store: store.queue(study.id)) if study else []
+        return explore.layout(found, base, snapshot, predict=self.predict, places=self.places(snapshot), queue=queue)
 
     def edited(self, given: Mapping[str, str]) -> tuple[Architecture, Edit]:
         """The network that a query starts from, and what it makes of it. Raises ArchitectureError without a start."""
@@ -329,9 +331,10 @@ def queued(pages: Pages, snapshot: Snapshot, query: str) -> Mapping[str, Any]:
     near, changes = into_space(space, architecture)
     if snapshot.frame is not None and peers.rows_of(snapshot.frame, near.id):
         raise StoreError(f"study '{study.name}' has proposed {near.id} already; nothing was queued")
-    fresh = pages.database.annotate(lambda store: store.enqueue(study.id, architecture, near))
+    fresh, rows = pages.database.annotate(lambda store: (store.enqueue(study.id, architecture, near),
+                                                         store.queue(study.id)))  # fmt: skip
     said = f"{near.id} {'waits' if fresh else 'waits already'} in the queue"
     if changes:
         said += f" (the nearest in the study's space: {', '.join(changes).replace('->', '→')})"
-    return {"said": f"{said}. The study's next `python -m search.run` proposes it first, within its budget: "
-                    "give a larger --budget if that is spent."}  # fmt: skip
+    said += ". The study's next `python -m search.run` proposes it first: give a larger --budget if that is spent."
+    return {"said": said, "html": str(annotate.queue(rows, study.name))}

@@ -82,7 +82,10 @@ def bottleneck(values: Sequence[float | None]) -> float | None:
 
 def bars(found: Sequence[Layer]) -> Markup:
     """The chart: a row of bars for each quantity, all rows over the same layers, with a line that tells of one."""
-    told = [[layer.name, layer.kind, layer.shape, *(_show(layer.values[name], name) for name in QUANTITIES)]
+    summed = ("macs", "params", "latency_ms")
+    totals = {name: sum(layer.values[name] or 0.0 for layer in found) or 1.0 for name in summed}
+    told = [[layer.name, layer.kind, layer.shape, *(_show(layer.values[name], name) for name in QUANTITIES),
+             [round((layer.values[name] or 0.0) / totals[name], 5) for name in summed]]
             for layer in found]  # fmt: skip
     return Markup(
         '<div class="layers" tabindex="0" role="group" aria-label="Cost by layer; the arrow keys go from layer to '

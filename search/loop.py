@@ -186,6 +186,8 @@ class Search:
                 continue
             found[architecture.id] = genome
             self._wished.setdefault(architecture.id, []).append(row.id)
+        if found:
+            self.progress.phase(f"beginning with {len(found)} from the queue: {', '.join(found)}")
         return list(found.values())
 
     def _propose(self, batch: Sequence[Proposal]) -> None:

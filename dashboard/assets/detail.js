@@ -48,12 +48,16 @@
     const readout = query(".readout", chart);
     chart.dataset.at = at === undefined ? "" : at;
     if (at !== undefined) {
-      const [name, kind, shape, ...values] = layers[at];
+      const [name, kind, shape, ...values] = layers[at].slice(0, -1);
       readout.textContent = `${name} · ${kind} → ${shape} · ${values.map((v, i) => `${TITLES[i]} ${v}`).join(" · ")}`;
     } else if (on.length === 1) {
       mark(scope, names, on[0]);
     } else if (on.length) {
-      readout.textContent = `${on.length} layers: ${layers[on[0]][0]} … ${layers[on.at(-1)][0]}`;
+      const shares = ["MACs", "parameters", "predicted latency"].map((word, i) => {
+        const share = on.reduce((sum, index) => sum + layers[index].at(-1)[i], 0);
+        return share ? ` · ${(100 * share).toFixed(1)} % of ${word}` : "";
+      });
+      readout.textContent = `${on.length} layers: ${layers[on[0]][0]} … ${layers[on.at(-1)][0]}${shares.join("")}`;
     } else if (names.size) {
       readout.textContent = `${[...names].join(", ")}: a view or an arrow, it costs nothing by itself`;
     }
@@ -147,7 +151,9 @@
     }
     if (button.dataset.queue !== undefined) {
       const study = query("#explore").dataset.study;
-      tell(query("output", button.parentElement), await send("queue", { study, query: window.location.search }));
+      const answer = await send("queue", { study, query: window.location.search });
+      tell(query("output", button.parentElement), answer);
+      if (answer.html !== undefined) query("#queue").innerHTML = answer.html;
     }
     if (button.dataset.reset !== undefined) {
       const kept = new URLSearchParams(window.location.search);

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from dash import html
 
-from dashboard import peers
+from dashboard import annotate, peers
 from dashboard.candidates import numbers
 from dashboard.data import Snapshot
 from dashboard.diagram import diagram
@@ -21,6 +21,7 @@ from dashboard.layers import Predicted, bars, layers
 from dashboard.markup import Markup, attributes, join, raw
 from dashboard.pages.candidate import counted, deployment_of, graph_of
 from dashboard.view import objectives_of
+from search.annotations import Queued
 from space.architecture import Architecture
 from space.axes import SpaceError
 from space.cost import cost
@@ -44,8 +45,8 @@ Predict = Callable[[Graph, Snapshot], Prediction | None]
 
 
 def layout(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Predict | None = None,
-           places: peers.Places | None = None) -> html.Div:  # fmt: skip
-    """The page, with what the query says already done."""
+           places: peers.Places | None = None, queue: Sequence[Queued] = ()) -> html.Div:  # fmt: skip
+    """The page, with what the query says already done. `queue` is the study's."""
     query = urlencode({"study": snapshot.study.name}) if snapshot.study else ""
     return html.Div(
         [
@@ -55,7 +56,13 @@ def layout(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Pred
                          raw(starts(found.start))], className="title"),
             html.Div(
                 [
-                    html.Section(raw(form(found), id="editor", className="editor"), className="controls"),
+                    html.Div(
+                        [
+                            html.Section(raw(form(found), id="editor", className="editor")),
+                            _queued(queue, snapshot),
+                        ],
+                        className="controls",
+                    ),
                     raw(results(found, base, snapshot, predict=predict, places=places), id="results",
                         className="results linked"),
                 ],
@@ -66,6 +73,12 @@ def layout(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Pred
         className="candidate detail explore",
         **{"data-study": snapshot.study.name if snapshot.study else ""},
     )  # fmt: skip
+
+
+def _queued(queue: Sequence[Queued], snapshot: Snapshot) -> Any:
+    if snapshot.study is None:
+        return None
+    return html.Section([html.H2("Queue"), raw(annotate.queue(queue, snapshot.study.name), id="queue")])
 
 
 def starts(start: str) -> Markup:

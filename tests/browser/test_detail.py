@@ -66,6 +66,8 @@ def test_layers_and_drawing_are_linked_both_ways(site: str, open_page: Open, ids
     known = {layer[0] for layer in layers}
     paths = "document.querySelectorAll('.layers path.on')[0].getAttribute('d').split('Z').length - 1"
     until(page, f"{paths} === {len(known.intersection(names))}")
+    share = sum(layer[-1][0] for layer in layers if layer[0] in names)
+    assert f"{100 * share:.1f} % of MACs" in shown(page, ".readout")
     page.focus(".layers")
     for _ in range(3):
         page.keyboard.press("ArrowRight")
@@ -185,6 +187,7 @@ def test_an_edit_goes_into_the_queue(site: str, path: Path, open_page: Open) -> 
     page = open_page(f"{site}/explore?from=CSPPeleeNet&stage1.depth=2")
     page.click("[data-queue]")
     page.wait_for_selector("output:has-text('in the queue')")
+    page.wait_for_selector("#queue li:has-text('waits for the next run')")
     with Store.open(str(path)) as store:
         assert [row.state for row in store.queue(1)] == ["waiting"]
 
