@@ -21,7 +21,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 app = App(
     name="python -m dashboard",
-    help="Look at the candidates of a search while it runs or afterwards. Nothing is ever written.",
+    help="Look at the candidates of a search while it runs or afterwards. It writes notes, tags, pins and queues.",
     version_flags=[],
 )
 
@@ -128,7 +128,10 @@ def _serve(database: Database, listener: socket.socket, host: str, shown: tuple[
     name = f"[{host}]" if ":" in host else host
     url = f"http://{name}:{listener.getsockname()[1]}"
     if host not in LOCAL:
-        print(f"warning: anyone who can reach {url} can read the database: there is no login", file=sys.stderr)
+        print(
+            f"warning: anyone who can reach {url} can read the database and write notes: there is no login",
+            file=sys.stderr,
+        )
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     application = create_app(database, hosts=LOCAL if host in LOCAL else (), shown=shown)
     server: Any = create_server(application.server, sockets=[listener], threads=6, ident=None)

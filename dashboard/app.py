@@ -15,18 +15,15 @@ from typing import Any, TypeVar
 
 import flask
 from dash import Dash, Input, Output, State, dcc, html
-from dash.exceptions import PreventUpdate
 
-from dashboard import evidence, figures, wire
+from dashboard import detail, evidence, wire
 from dashboard.data import Database, Snapshot
+from dashboard.foresight import predictor
 from dashboard.pages import candidate, message, shell
 from dashboard.references import references
 from dashboard.status import status
 from dashboard.view import View, default_view, objectives_of
 from evaluator.record import digest
-from search.store import StoreError
-from space.architecture import ArchitectureError
-from space.cost import breakdown
 from space.zoo import Entry
 
 POLL_MS = 2500
@@ -66,8 +63,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
             dcc.Store(id="theme"),
         ]
     )
-    _routes(app, database)
-    _candidate(app, database)
+    _routes(app, database, detail.connect(app, database, predict=predictor(database)))
     evidence.connect(app, database)
     _serve(app, database, hosts)
     return app
@@ -161,77 +157,20 @@ def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, 
     return snapshot, View.from_query(query, default), default
 
 
-def _routes(app: Dash, database: Database) -> None:
+def _routes(app: Dash, database: Database, pages: detail.Pages) -> None:
     @_callback(app, Output("main", "children"), Input("url", "pathname"), State("url", "search"))
     def route(path: str | None, search: str | None) -> Any:
-        found = re.fullmatch(r"/c/([0-9a-f]{12})/?", path or "")
-        if not found and path not in evidence.PAGES:
-            return message.not_found(path or "")
         snapshot, query = _query_view(search, database)[0], (search or "").lstrip("?")
         if path and evidence.stands(path, snapshot):
             return evidence.page(database, path, snapshot, query)
+        page = None
+        if snapshot.phase == "ready" or (path or "").rstrip("/") == "/explore":  # which needs no study
+            page = pages.page(path, query, snapshot)
+        if page is not None:
+            return page
         said = message.state(database, snapshot)
-        if said is not None:
-            return message.section(said, snapshot.phase)
-        assert found is not None
-        return candidate_page(database, found[1], snapshot, query)
-
-
-def candidate_page(database: Database, architecture_id: str, snapshot: Snapshot, query: str) -> Any:
-    """The page of one architecture, or why there is none."""
-    try:
-        detail = database.detail(architecture_id)
-        if detail is None:
-            back = html.A("All candidates", href=f"/?{query}" if query else "/")
-            return message.card("No such candidate", [html.P(["This database has no architecture ",
-                                html.Code(architecture_id), "."]), back])  # fmt: skip
-        return candidate.layout(detail, snapshot, query)
-    except (StoreError, ArchitectureError) as error:
-        return message.card("This candidate cannot be shown", [html.P(str(error), className="problem")], "error")
-
-
-def _candidate(app: Dash, database: Database) -> None:
-    @_callback(
-        app,
-        Output("layers", "figure"),
-        Input("quantity", "value"), Input("theme", "data"), State("candidate", "data"), State("url", "search"),
-    )  # fmt: skip
-    def layers(quantity: str, theme: str | None, architecture_id: str, search: str | None) -> Any:
-        if theme is None:
-            raise PreventUpdate
-        snapshot = _query_view(search, database)[0]
-        detail = database.detail(architecture_id)
-        if detail is None:
-            raise PreventUpdate
-        deployment = candidate.deployment_of(snapshot.study.config if snapshot.study else None)
-        parts = breakdown(candidate.graph_of(detail.architecture, deployment))
-        return figures.layers(parts, quantity, figures.theme_called(theme))
-
-    @_callback(
-        app,
-        Output("learning", "figure"),
-        Input("theme", "data"), Input("fingerprint", "data"), State("candidate", "data"), State("url", "search"),
-    )  # fmt: skip
-    def learning(theme: str | None, _: str, architecture_id: str, search: str | None) -> Any:
-        detail = database.detail(architecture_id) if theme else None
-        if detail is None or not any(row["curve"] for row in detail.evaluations):
-            raise PreventUpdate
-        snapshot = _query_view(search, database)[0]
-        objectives = objectives_of(snapshot.study.config if snapshot.study else {})
-        return figures.learning(detail.evaluations, objectives[0], figures.theme_called(theme))
-
-    @_callback(
-        app,
-        Output("candidate-page", "children"),
-        Input("version", "data"), State("candidate", "data"), State("fingerprint", "data"), State("url", "search"),
-        prevent_initial_call=True,
-    )  # fmt: skip
-    def refresh(_: Any, architecture_id: str | None, known: str | None, search: str | None) -> Any:
-        detail = database.detail(architecture_id) if architecture_id else None
-        if detail is None or candidate.fingerprint(detail) == known:
-            raise PreventUpdate
-        snapshot = _query_view(search, database)[0]
-        return candidate.body(detail, snapshot, (search or "").lstrip("?"))
+        known = path in evidence.PAGES or re.match("/(c|compare)/?", path or "")
+        return message.section(said, snapshot.phase) if known and said is not None else message.not_found(path or "")
 
 
 def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:

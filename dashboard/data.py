@@ -1,6 +1,7 @@
 """Reading the store for pages: one cached snapshot a study, read again only when the database changed.
 
-A file that is missing, empty or without candidates is a state of the page, not an error. Nothing here writes.
+A file that is missing, empty or without candidates is a state of the page, not an error. Nothing here writes but
+`Database.annotate`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dashboard.status import progress
 from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
 if TYPE_CHECKING:
+    from search.annotations import Note
     from search.columns import Columns
     from space.architecture import Architecture
 
@@ -58,6 +60,10 @@ class Detail:
     architecture: Architecture
     measurements: list[dict[str, Any]]
     evaluations: list[dict[str, Any]]
+    note: Note | None = None
+    tags: list[str] = field(default_factory=list)
+    pinned: bool = False
+    """In the study that the page is of."""
 
 
 class Database:
@@ -72,7 +78,7 @@ class Database:
         self._own = shown is None
         place = str(self.url.database) if self._is_file else self.url.render_as_string(hide_password=True)
         self.shown = place if shown is None else shown
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
         self._cache: dict[str, Snapshot] = {}
@@ -100,8 +106,8 @@ class Database:
             self._cache[study] = found
             return found
 
-    def detail(self, architecture_id: str) -> Detail | None:
-        """Everything known of an architecture; None if the database does not have it."""
+    def detail(self, architecture_id: str, study_id: int | None = None) -> Detail | None:
+        """Everything known of an architecture, and whether a study has it pinned; None if the database lacks it."""
 
         def read(store: Store) -> Detail | None:
             architecture = store.architecture(architecture_id)
@@ -111,6 +117,9 @@ class Database:
                 architecture=architecture,
                 measurements=store.measurements(architecture_id),
                 evaluations=store.evaluations(architecture_id),
+                note=store.note(architecture_id),
+                tags=store.tags(architecture_id),
+                pinned=study_id is not None and architecture_id in store.pins(study_id),
             )
 
         return self._with_store(read)
@@ -131,6 +140,22 @@ class Database:
             value = compute()
             self._kept[place] = snapshot.token, value
         return cast("T", value)
+
+    def ask(self, read: Callable[[Store], T]) -> T:
+        """What `read` finds in the store. Raises StoreError where it cannot be read."""
+        return self._with_store(read)
+
+    def annotate(self, change: Callable[[Store], T]) -> T:
+        """Let `change` write notes, tags, pins or a queue: the only things that a dashboard writes.
+
+        Raises StoreError where the database cannot be written, or is of another schema: that is not ours to upgrade.
+        """
+        self._with_store(lambda store: store)
+        with self._writing, Store.open(self.database, create=False) as store:
+            try:
+                return change(store)
+            except SQLAlchemyError as error:
+                raise StoreError(f"cannot write '{self.shown}': {_reason(error)}") from error
 
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:

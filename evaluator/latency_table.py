@@ -84,6 +84,10 @@ class LatencyTable:
         """
         return sum(ms for _, ms in self._times(graph))
 
+    def layers(self, graph: Graph) -> list[tuple[str, float]]:
+        """What each node of `graph` adds to the prediction, in milliseconds; the call itself is left out."""
+        return [(node.name, ms) for node, (_, ms) in zip(graph.nodes[1:], self._times(graph))]
+
     def coverage(self, graph: Graph) -> float:
         """Share of the predicted time that comes from kernels within the calibrated shapes of their kind."""
         times = list(self._times(graph))

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import pandas as pd
-
 from evaluator.devices import cards
 from evaluator.record import Deployment, environment
 from evaluator.target import DEFAULT_BACKEND, HOST, Target, target
@@ -15,6 +13,8 @@ from space.cost import BYTES
 from space.registry import unknown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from search.store import Store, StudyRow
 
 PREDICTED = "latency_ms"

@@ -7,19 +7,19 @@ is left is missing, with the reason. Nothing here writes, and nothing predicted 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from evaluator.devices import cards
 from evaluator.latency_table import LatencyTable
 from evaluator.metrics import METRICS, ZERO_COST
 from evaluator.record import environment
-from evaluator.roofline import known_error, roofline_ms
+from evaluator.roofline import known_error, layers, roofline_ms
 from evaluator.target import HOST, Target
 from search.devices import PREDICTED
 from search.frame import TRAINED
@@ -27,6 +27,8 @@ from space.cost import cost
 from space.lower import lower
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from search.store import Store
     from space.architecture import Architecture
     from space.graph import Graph
@@ -50,6 +52,8 @@ class Predictor:
     table: int | None = None
     environment: str | None = None
     created_at: float | None = None
+    layers: Callable[[Graph], list[tuple[str, float]]] | None = None
+    """How the prediction parts among the nodes of a graph, in milliseconds."""
 
 
 def known(store: Store, study: str, where: Target, *, ids: Sequence[str] | None = None,
@@ -79,6 +83,8 @@ def known(store: Store, study: str, where: Target, *, ids: Sequence[str] | None 
                 why = failed.get((identity, metric)) or f"not measured on {where}"
                 fact = {"value": np.nan, "reason": "; ".join([why, *(network.reasons if metric == PREDICTED else [])])}
             facts.append({"id": identity, "metric": metric, "unit": METRICS[metric].unit, **fact})
+    import pandas as pd  # half a second, and the dashboard imports this module without it
+
     return pd.DataFrame(facts, columns=list(COLUMNS))
 
 
@@ -98,14 +104,18 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
                 found.append(Predictor(method=method, predict=_refusing(error)))
                 break
             found.append(Predictor(method=method, predict=table.predict, error=table.error, table=row["id"],
-                                   environment=row["environment_id"], created_at=row["created_at"]))  # fmt: skip
+                                   environment=row["environment_id"], created_at=row["created_at"],
+                                   layers=table.layers))  # fmt: skip
             if newest:
                 break
     name = HOST if where.device == environment().host else where.device
     card = cards().get(name)
     if card is not None:
-        found.append(Predictor(method=f"roofline of the card '{name}'", error=known_error(card),
-                               predict=lambda graph: estimate(graph, card, size)))  # fmt: skip
+        found.append(
+            Predictor(method=f"roofline of the card '{name}'", error=known_error(card),
+                      predict=lambda graph: estimate(graph, card, size),
+                      layers=lambda graph: [(part.name, part.ms) for part in layers(graph, card, size)])
+        )  # fmt: skip
     return found
 
 
@@ -128,7 +138,7 @@ def _stored(rows: pd.DataFrame, where: Target) -> tuple[Facts, Facts, dict[tuple
     for row in rows.to_dict("records"):
         key = row["id"], row["metric"]
         here = (row["device"], row["backend"]) == (where.device, where.backend)
-        if pd.isna(row["value"]):
+        if row["value"] is None or math.isnan(row["value"]):
             if here and row["reason"]:
                 failed[key] = str(row["reason"])
         elif row["origin"] == "measured" and here:

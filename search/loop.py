@@ -37,7 +37,9 @@ from search.states import States
 from search.store import Proposal, Store, StudyRow
 from search.study import Limit, Study
 from space.architecture import Architecture, ArchitectureError
+from space.axes import SpaceError
 from space.design import Genome
+from space.nearest import nearest
 
 MOST_REJECTED = 5_000
 """Proposals in a row without one that could be admitted, after which the space counts as exhausted."""
@@ -69,6 +71,8 @@ class Search:
         self._generation = 0
         self._members: list[tuple[Proposal, bool]] = []
         """Proposals of the present generation, which the sampler has not heard of yet; True if asked for here."""
+        self._wished: dict[str, list[int]] = {}
+        """Rows of the queue by the id of the network that is proposed for them."""
         self.stop = threading.Event()
         """Set it to stop at the next safe point: `run` raises Interrupted, with everything finished recorded."""
         self._earlier: dict[str, float] = row.timing or {}
@@ -186,10 +190,37 @@ class Search:
         return pending or None
 
     def _start(self) -> None:
-        """Let the sampler begin with those of the study's own networks that were not proposed yet."""
+        """Let the sampler begin with the queue, then those of the study's own networks that were not proposed yet."""
         build = self.study.space.build
-        genomes = [genome for _, genome, _ in self.study.starting_points()]
+        genomes = [*self._queued(), *(genome for _, genome, _ in self.study.starting_points())]
         self._sampler.start([genome for genome in genomes if build(genome).id not in self._known])
+
+    def _queued(self) -> list[Genome]:
+        """The nearest genomes to what waits in the study's queue; what is known, or fits nowhere, is settled."""
+        found: dict[str, Genome] = {}
+        wished = self.store.queued_architectures(self.row.id)
+        for row in self.store.queue(self.row.id, state="waiting"):
+            try:
+                genome, _ = nearest(self.study.space, wished[row.architecture_id])
+            except (ArchitectureError, SpaceError) as error:
+                self.store.settle([row.id], "impossible", reason=str(error))
+                continue
+            architecture = self.study.space.build(genome)
+            if architecture.id in self._known:
+                self.store.settle([row.id], "known", proposed=architecture)
+                continue
+            found[architecture.id] = genome
+            self._wished.setdefault(architecture.id, []).append(row.id)
+        if found:
+            self.progress.phase(f"beginning with {len(found)} from the queue: {', '.join(found)}")
+        return list(found.values())
+
+    def _propose(self, batch: Sequence[Proposal]) -> None:
+        """Record proposals; what waited in the queue waits no longer."""
+        self.store.propose(self.row.id, batch)
+        for p in batch:
+            if ids := self._wished.pop(p.architecture.id, None):
+                self.store.settle(ids, "proposed", proposed=p.architecture, reason=p.reason)
 
     # -- asking
 
@@ -221,9 +252,9 @@ class Search:
                     rejected = 0
             if len(batch) >= 200:
                 # Long refusals are recorded as they come, and Ctrl-C has little to lose.
-                self.store.propose(self.row.id, batch)
+                self._propose(batch)
                 batch = []
-        self.store.propose(self.row.id, batch)
+        self._propose(batch)
         return admitted
 
     def _screen(self, genome: Genome, attributes: dict[str, Any]) -> Proposal | None:

@@ -142,3 +142,41 @@ latency_tables = Table(
     Column("created_at", Float, nullable=False),
     Index("ix_latency_tables_device", "device", "backend"),
 )
+
+notes = Table(
+    "notes",
+    metadata,
+    Column("architecture_id", String(12), ForeignKey("architectures.id"), primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("updated_at", Float, nullable=False),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("architecture_id", String(12), ForeignKey("architectures.id"), primary_key=True),
+    Column("tag", String(40), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    Column("study_id", Integer, ForeignKey("studies.id"), primary_key=True),
+    Column("architecture_id", String(12), ForeignKey("architectures.id"), primary_key=True),
+    Column("created_at", Float, nullable=False),
+)
+
+queue = Table(
+    "queue",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.id"), nullable=False),
+    Column("architecture_id", String(12), ForeignKey("architectures.id"), nullable=False),  # as it was asked for
+    Column("proposed_id", String(12), ForeignKey("architectures.id")),  # the nearest one of the study's space
+    Column("state", String(20), nullable=False),  # waiting, proposed, known, impossible
+    Column("reason", Text),
+    Column("created_at", Float, nullable=False),
+    Column("finished_at", Float),
+    Index("ix_queue_study", "study_id", "state"),
+)

@@ -1,4 +1,4 @@
-"""The memory of all studies: record, frame, resume. The driver process is the only writer.
+"""The memory of all studies: record, frame, resume. The driver process is the only writer, but for annotations.
 
 Every method that writes is one transaction, committed when it returns. SQLite runs in WAL mode, so the
 dashboard reads while a search writes; any other SQLAlchemy URL works too (PostgreSQL is tested).
@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from evaluator.record import Environment, Evaluation, Job, Measurement, digest
 from search import migrations
+from search.annotations import Annotations
 from search.database import StoreEmpty, StoreError, StoreOld, check_path, make_engine, url_of
 from search.schema import (
     VERSION_TABLE,
@@ -81,7 +82,7 @@ class StudyRow:
         return str(self.config.get("trained_on", {}).get("kind", "cpu"))
 
 
-class Store:
+class Store(Annotations):
     """One database. Use `Store.open`, and `close` it (or use it as a context manager)."""
 
     def __init__(self, engine: Engine) -> None:

@@ -125,7 +125,12 @@ def cost(graph: Graph, *, batch: int = 1, precision: str = "fp32") -> Cost:
 
 
 def peak_elements(graph: Graph) -> int:
-    """Most activation elements alive at once, the image included, when nodes run in order.
+    """Most activation elements alive at once, the image included, when nodes run in order."""
+    return max(alive_elements(graph))
+
+
+def alive_elements(graph: Graph) -> list[int]:
+    """For each node the activation elements that are alive while it runs, the image included.
 
     A node's inputs live until it has run; slices, strides and in-place activations share their source's memory and
     keep it alive. The image lives to the end: its buffer is the caller's.
@@ -144,12 +149,12 @@ def peak_elements(graph: Graph) -> int:
     freed = [0] * (len(nodes) + 1)
     for own, use in enumerate(last):
         freed[use] += sizes[own]
-    alive = peak = 0
+    alive, found = 0, []
     for size, gone in zip(sizes, freed):
         alive += size
-        peak = max(peak, alive)
+        found.append(alive)
         alive -= gone
-    return peak
+    return found
 
 
 class Part(NamedTuple):

@@ -176,10 +176,10 @@ class DesignSpace:
             return OPTIONAL.get(name)
 
         block = read("block")
-        return self._stage(block, {name: read(name, block) for name in STAGE_AXES if name != "block"})
+        return self.stage(block, {name: read(name, block) for name in STAGE_AXES if name != "block"})
 
-    def _stage(self, block: str, values: dict[str, Any]) -> Stage:
-        """A stage whose paths are all multiples of `channel_multiple` wide."""
+    def stage(self, block: str, values: Mapping[str, Any]) -> Stage:
+        """A stage whose paths are all multiples of `channel_multiple` wide; `values` are by axis."""
         part = BLOCKS.get(block)
         multiple = math.lcm(self.channel_multiple, QUARTERS) if block == "res2" else self.channel_multiple
         width = round_channels(values["width"], multiple)

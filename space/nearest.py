@@ -38,12 +38,22 @@ def nearest(space: DesignSpace, architecture: Architecture) -> tuple[Genome, lis
     near = next((found for found in _around(space, genome) if space.valid(found)), None)
     if near is None:
         raise SpaceError("no valid combination of this space is near enough; start from another network")
+    # Rounding to whole channels hides genes: a share, or a ratio that stages share, may be nearer to another choice.
+    hidden = (other for other in space.neighbours(near) if any(other[name] != near[name] for name in _rounded(space)))
+    for same in (near, *hidden):
+        if space.valid(same) and space.build(same).id == architecture.id:
+            return same, []
     beyond = tuple(f"stage{index}." for index in range(near["num_stages"] + 1, len(stages) + 1))
     return near, [
         f"{name} {_short(wanted[name])} -> {_short(value)}"
         for name, value in near.items()
         if wanted[name] is not None and value != wanted[name] and not name.startswith(beyond)
     ]
+
+
+def _rounded(space: DesignSpace) -> list[str]:
+    """Genes whose value is not what is built, but the nearest one in whole channels."""
+    return [name for name in space.genes if "partial_ratio" in name or "bottleneck_ratio" in name]
 
 
 def _around(space: DesignSpace, genome: Genome) -> Iterator[Genome]:
@@ -89,6 +99,8 @@ def _wanted(gene: str, architecture: Architecture, stages: Sequence[Stage], reac
         return whole[name]
     if scope.startswith("stage"):
         return getattr(stages[int(scope.removeprefix("stage")) - 1], name)
+    if name in ("fusion", "split"):  # a stage without a cross path says nothing about how the others join theirs
+        stages = [stage for stage in stages if stage.cross] or stages
     values = [getattr(stage, name) for stage in stages if not block or _family(stage.block) == _family(block)]
     values = [value for value in values if value is not None]
     if not values:

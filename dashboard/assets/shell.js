@@ -32,6 +32,9 @@ function tell(fresh) {
   if (!before) document.dispatchEvent(new CustomEvent("csp-version", { detail: { before: fresh, fresh } }));
 }
 
+/** Whether this page is of any study, not of one candidate. */
+const stays = () => /^\/(devices|analysis|explore|studies)\/?$/.test(window.location.pathname);
+
 function head(fresh) {
   const place = document.getElementById("status"), studies = document.getElementById("studies");
   const key = JSON.stringify([fresh.progress, fresh.state, fresh.message, fresh.studies, fresh.study]);
@@ -40,7 +43,7 @@ function head(fresh) {
   place.replaceChildren(...(fresh.word ? [h("span", { class: `badge ${fresh.state}`, title: fresh.message }, fresh.word)] : []), h("span", { id: "progress" }, fresh.progress));
   if (fresh.studies.length > 1) {
     const select = h("select", { id: "study", "aria-label": "Study" }, fresh.studies.map((name) => h("option", { value: name, selected: name === fresh.study }, name)));
-    select.addEventListener("change", () => { window.location.href = `/?${new URLSearchParams({ study: select.value })}`; });
+    select.addEventListener("change", () => { window.location.href = `${stays() ? window.location.pathname : "/"}?${new URLSearchParams({ study: select.value })}`; });
     studies.replaceChildren(select);
   } else {
     studies.replaceChildren(h("span", { class: "study-name", title: "study" }, fresh.study));

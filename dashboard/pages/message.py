@@ -66,6 +66,12 @@ def not_found(path: str) -> html.Section:
     return card("There is no such page", [html.P(html.Code(path[:200])), html.A("All candidates", href="/")])
 
 
+def no_candidate(architecture_id: str, query: str) -> html.Section:
+    """The page of a candidate that this database does not have."""
+    text = html.P(["This database has no architecture ", html.Code(architecture_id), "."])
+    return card("No such candidate", [text, html.A("All candidates", href=f"/?{query}" if query else "/")])
+
+
 def card(title: str, body: list[Any], kind: str = "") -> html.Section:
     """A message in the middle of the page."""
     return html.Section([html.H1(title), *body], className=f"message {kind}".strip())

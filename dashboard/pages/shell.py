@@ -7,7 +7,7 @@ HEADER = """
 <header class="top">
   <a href="/" class="brand">CSP Explorer</a>
   <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/devices">Devices</a>
-    <a href="/analysis">Analysis</a><a href="/studies">Studies</a></nav>
+    <a href="/analysis">Analysis</a><a href="/explore">Explore</a><a href="/studies">Studies</a></nav>
   <span id="studies" class="studies"></span>
   <span id="status" class="status"></span>
   <span id="age" class="age"></span>
@@ -48,7 +48,7 @@ def explorer(poll_ms: int) -> str:
 def around_dash(poll_ms: int) -> str:
     """The `index_string` of all other pages."""
     return _document("{%metas%}<title>{%title%}</title>{%css%}" + _style(), f"{HEADER}{{%app_entry%}}",
-                     '{%config%}{%scripts%}{%renderer%}' + _script("shell.js"),
+                     '{%config%}{%scripts%}<script src="/assets/detail.js"></script>{%renderer%}' + _script("shell.js"),
                      poll_ms)  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
 
 
 def _style() -> str:
-    return '<link rel="stylesheet" href="/assets/style.css"><link rel="stylesheet" href="/assets/pages.css">'
+    return "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail"))
 
 
 def _script(name: str) -> str:

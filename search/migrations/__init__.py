@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from search.schema import VERSION_TABLE
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest version. A test proves that the migrations lead to exactly the tables of `search.schema`."""
 
 

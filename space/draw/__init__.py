@@ -9,8 +9,8 @@ from space.draw.head import Head
 from space.draw.marks import BODY, SMALL
 from space.draw.outline import Group, groups
 from space.draw.pyramid import pyramid
-from space.draw.row import Plan, Row, wrap
-from space.graph import Graph
+from space.draw.row import WIDEST, Plan, Row, wrap
+from space.graph import Graph, Ref
 from space.lower import lower
 
 __all__ = ["draw", "layout"]
@@ -23,12 +23,21 @@ def draw(network: Architecture | Graph, *, title: str = "", height: int = 256, w
     """
     graph = lower(network, height, width) if isinstance(network, Architecture) else network
     canvas, title = layout(graph, title=title), title or "Network"
+    return canvas.svg(title=f"Stage diagram of {title}", description=describe(graph),
+                      names=[node.name for node in graph.nodes])  # fmt: skip
+
+
+def describe(graph: Graph) -> str:
+    """The drawing in words: totals and parts."""
     names = ", ".join(f"{group.name} at {group.size[0]} x {group.size[1]}" for group in groups(graph))
-    return canvas.svg(title=f"Stage diagram of {title}", description=f"{caption(graph)} Parts: {names}.")
+    return f"{caption(graph)} Parts: {names}."
 
 
-def layout(graph: Graph, *, title: str = "") -> Canvas:
-    """The finished drawing of `graph`; its `texts` are all text with its rectangles."""
+def layout(graph: Graph, *, title: str = "", widest: float = WIDEST) -> Canvas:
+    """The finished drawing of `graph`; its `texts` are all text with its rectangles, its `marks` name each node once.
+
+    A backbone wider than `widest` goes over several rows.
+    """
     canvas = Canvas()
     found = groups(graph)
     backbone, head = _split(graph, found)
@@ -40,7 +49,7 @@ def layout(graph: Graph, *, title: str = "") -> Canvas:
     marks = pyramid(graph, sorted(ref for group in head for ref in group.nodes)) if head else None
     tapped = {ref for ref, _ in marks.taps()} if marks else set()
     together = {number for number, group in enumerate(backbone) if tapped & set(group.nodes)}
-    rows = wrap([Plan(group, total) for group in backbone], together)
+    rows = wrap([Plan(group, total) for group in backbone], together, widest)
     row = Row(canvas, graph, rows, 16, top, tapped=bool(head))
     kinds = {item.kind for group in backbone for item in group.items}
     kinds |= {item.lines[0] for group in backbone for item in group.items if item.kind == "join"}
@@ -53,7 +62,30 @@ def layout(graph: Graph, *, title: str = "") -> Canvas:
     bottom = canvas.bottom + 28
     canvas.text(16, bottom, caption(graph), size=BODY, anchor="start")
     _legend(canvas, bottom + 26, kinds)
+    _complete(graph, canvas.marks)
     return canvas
+
+
+def _complete(graph: Graph, marks: list[list[Ref]]) -> None:
+    """Give each node that is not drawn (a slice, a resize that is an arrow) to the mark that reads it first.
+
+    What nothing drawn reads goes to the mark that it reads from.
+    """
+    home: dict[Ref, int] = {}
+    for number, mark in enumerate(marks):
+        mark[:] = [ref for ref in mark if home.setdefault(ref, number) == number]
+    readers: dict[Ref, Ref] = {}
+    for index, node in enumerate(graph.nodes):
+        for ref in node.inputs:
+            readers.setdefault(ref, index)
+    for ref in reversed(range(len(graph.nodes))):
+        if ref not in home and readers.get(ref) in home:
+            home[ref] = home[readers[ref]]
+            marks[home[ref]].append(ref)
+    for ref, node in enumerate(graph.nodes):
+        if ref not in home and node.inputs:
+            home[ref] = home[node.inputs[0]]
+            marks[home[ref]].append(ref)
 
 
 def caption(graph: Graph) -> str:

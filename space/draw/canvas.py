@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -57,7 +59,20 @@ class Canvas:
     def __init__(self) -> None:
         self.texts: list[Text] = []
         self.right = self.bottom = 0.0
-        self._parts: list[str] = []
+        self.marks: list[list[int]] = []
+        """Nodes of the graph that each mark stands for."""
+        self._parts: list[str | int] = []
+        """Elements, and in the place of a mark's opening tag the mark's number."""
+
+    @contextmanager
+    def mark(self, nodes: Sequence[int]) -> Iterator[list[int]]:
+        """What is drawn inside stands for these nodes of the graph; more may be added to the list that it gives."""
+        self._parts.append(len(self.marks))
+        self.marks.append(list(nodes))
+        try:
+            yield self.marks[-1]
+        finally:
+            self._parts.append("</g>")
 
     def text(self, x: float, y: float, words: str, *, size: float = 11, anchor: str = "middle", bold: bool = False,
              colour: str = INK) -> None:  # fmt: skip
@@ -110,22 +125,34 @@ class Canvas:
             more += f' marker-end="url(#arrow-{colour[1:]})"'
         self._parts.append(f'<path d="{"".join(steps)}" fill="none" stroke="{colour}" stroke-width="{thick}"{more}/>')
 
-    def svg(self, *, title: str, description: str, margin: float = 16) -> str:
-        """The whole drawing as an SVG file."""
+    def svg(self, *, title: str, description: str, names: Sequence[str] = (), margin: float = 16, ids: str = "",
+            backdrop: bool = True) -> str:  # fmt: skip
+        """The whole drawing as an SVG file; the group of a mark has the `names` of its nodes as `data-nodes`.
+
+        `ids` begins every id, for a drawing inside a page; there `backdrop` would hide the page's own colour.
+        """
         width, height = self.right + margin, self.bottom + margin
         arrows = "".join(
-            f'<marker id="arrow-{colour[1:]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" '
-            f'orient="auto"><path d="M0 0.6L8 4L0 7.4z" fill="{colour}"/></marker>'
+            f'<marker id="{ids}arrow-{colour[1:]}" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" '
+            f'markerHeight="6.5" orient="auto"><path d="M0 0.6L8 4L0 7.4z" fill="{colour}"/></marker>'
             for colour in dict.fromkeys((LINE, CROSS, UP, DOWN))
         )
+        parts = [self._opening(part, names) if isinstance(part, int) else part for part in self._parts]
+        body = "\n".join(parts).replace("url(#", f"url(#{ids}") if ids else "\n".join(parts)
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" '
-            f'height="{_n(height)}" role="img" aria-labelledby="title description" font-family={quoteattr(FONT)}>\n'
-            f'<title id="title">{escape(title)}</title>\n<desc id="description">{escape(description)}</desc>\n'
-            f'<defs>{arrows}</defs>\n<rect width="100%" height="100%" fill="#ffffff"/>\n'
-            + "\n".join(self._parts)
-            + "\n</svg>\n"
+            f'height="{_n(height)}" role="img" aria-labelledby="{ids}title {ids}description" '
+            f"font-family={quoteattr(FONT)}>\n"
+            f'<title id="{ids}title">{escape(title)}</title>\n'
+            f'<desc id="{ids}description">{escape(description)}</desc>\n'
+            f"<defs>{arrows}</defs>\n"
+            + ('<rect width="100%" height="100%" fill="#ffffff"/>\n' if backdrop else "")
+            + f"{body}\n</svg>\n"
         )
+
+    def _opening(self, number: int, names: Sequence[str]) -> str:
+        known = " ".join(names[ref] for ref in self.marks[number]) if names else ""
+        return f'<g class="mark" data-nodes={quoteattr(known)}>'
 
     def _reach(self, x: float, y: float) -> None:
         self.right, self.bottom = max(self.right, x), max(self.bottom, y)

@@ -41,7 +41,9 @@ class Head:
             width, height = self._size(mark)
             y, tall = rows[mark.rank]
             kind = "plain" if mark.kind == "join" else mark.kind
-            draw_box(canvas, kind, mark.lines, self.x[mark.level] - width / 2, y + (tall - height) / 2, width, height)
+            top = y + (tall - height) / 2
+            with canvas.mark(mark.nodes):
+                draw_box(canvas, kind, mark.lines, self.x[mark.level] - width / 2, top, width, height)
         for level, (h, w) in enumerate(found.sizes):
             canvas.text(self.x[level] + 10, self.top + 42, f"{h} × {w}", size=SMALL, anchor="start", colour=MUTED)
 

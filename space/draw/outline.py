@@ -64,6 +64,8 @@ class Bypass:
     stop: int
     items: tuple[Item, ...]
     channels: int
+    nodes: tuple[Ref, ...] = ()
+    """What of it is not drawn: slices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,10 +193,11 @@ class _Paths:
                 first = self.inputs(beside[0])[0] if beside else ref
                 start = self.place.get(self.home.get(first, ""), -1) + 1
                 marks = tuple(item for item in map(self.item, beside) if item)
+                silent = tuple(r for side in beside if self.item(side) is None for r in self.units[side])
                 seen |= set(beside)
                 if start <= self.place[unit]:
                     found.append(Bypass(start=start, stop=self.place[unit], items=marks,
-                                        channels=self.nodes[ref].shape[0]))  # fmt: skip
+                                        channels=self.nodes[ref].shape[0], nodes=silent))  # fmt: skip
         missing = [unit for unit in self.units if unit not in seen]
         return (
             None if any(isinstance(self.nodes[r].op, Conv | Linear) for u in missing for r in self.units[u]) else found

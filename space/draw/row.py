@@ -65,10 +65,10 @@ def _lane(bypass: Bypass) -> float:
     return max((item_size(item)[1] for item in bypass.items), default=20.0) + 12
 
 
-def wrap(plans: Sequence[Plan], together: set[int]) -> list[list[Plan]]:
-    """Rows of about one width; the groups whose numbers are in `together`, which are tapped, are in the last one."""
+def wrap(plans: Sequence[Plan], together: set[int], widest: float = WIDEST) -> list[list[Plan]]:
+    """Rows of about one width, at most `widest` if they can; those in `together`, which are tapped, in the last."""
     total = IMAGE + sum(plan.width + GAP for plan in plans)
-    num_rows = -(-int(total) // int(WIDEST))
+    num_rows = -(-int(total) // int(widest))
     rows: list[list[Plan]] = [[]]
     used, least = IMAGE, min(together, default=len(plans))
     for number, plan in enumerate(plans):
@@ -113,9 +113,10 @@ class Row:
     def _image(self, graph: Graph, left: float) -> float:
         c, h, w = graph.nodes[0].shape
         half = max(text_width(f"{h} × {w}", SMALL), text_width("image", BODY, bold=True)) / 2
-        self.canvas.text(left + half, self.middle - 12, "image", size=BODY, bold=True)
-        self.canvas.text(left + half, self.middle + 4, f"{h} × {w}", size=SMALL)
-        self.canvas.text(left + half, self.middle + 18, f"{c} ch", size=SMALL, colour=MUTED)
+        with self.canvas.mark([0]):
+            self.canvas.text(left + half, self.middle - 12, "image", size=BODY, bold=True)
+            self.canvas.text(left + half, self.middle + 4, f"{h} × {w}", size=SMALL)
+            self.canvas.text(left + half, self.middle + 18, f"{c} ch", size=SMALL, colour=MUTED)
         return left + 2 * half + 4
 
     def _group(self, plan: Plan, x: float, *, tail: bool, arrow: bool) -> float:
@@ -129,7 +130,8 @@ class Row:
             before = left + at + width
             self.wires[item.last] = before + 5
         for item, at in zip(group.items, plan.lefts):
-            draw_item(canvas, item, left + at, middle)
+            with canvas.mark(item.nodes):
+                draw_item(canvas, item, left + at, middle)
         lane = middle - plan.tallest / 2 - 10
         for bypass in sorted(group.bypasses, key=lambda bypass: bypass.stop - bypass.start):
             lane -= _lane(bypass) / 2
@@ -144,11 +146,13 @@ class Row:
         begin, (width, height) = left + plan.fork(bypass), plan.sizes[bypass.stop]
         end = left + plan.lefts[bypass.stop] + width / 2
         points = (begin, middle), (begin, lane), (end, lane), (end, middle - height / 2)
-        canvas.path(*points, colour=CROSS, thick=1.8)
+        where, words = plan.label(bypass)
+        with canvas.mark(bypass.nodes):
+            canvas.path(*points, colour=CROSS, thick=1.8)
+            canvas.text(left + where, lane - 5, words, size=SMALL, anchor="start", colour=CROSS)
         at = begin + 14
         for item in bypass.items:
             wide, tall = item_size(item)
-            draw_box(canvas, item.kind, item_lines(item), at, lane - tall / 2, wide, tall)
+            with canvas.mark(item.nodes):
+                draw_box(canvas, item.kind, item_lines(item), at, lane - tall / 2, wide, tall)
             at += wide + GAP
-        where, words = plan.label(bypass)
-        canvas.text(left + where, lane - 5, words, size=SMALL, anchor="start", colour=CROSS)

@@ -250,7 +250,7 @@ def test_a_click_opens_the_candidate_and_back_returns(site: str, open_page: Open
     page.mouse.click(*point(page, number))
     page.wait_for_selector(f"h1:has-text('{identifier}')")
     assert f"/c/{identifier}" in page.url
-    page.wait_for_selector("#layers .bars .point")
+    page.wait_for_selector(".layers .bar")
     page.wait_for_selector("#learning .scatterlayer .trace")
     assert "Every measurement" in page.inner_text("main")
     assert page.evaluate("document.documentElement.scrollWidth") == 1440

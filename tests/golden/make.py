@@ -16,6 +16,12 @@ if __name__ == "__main__":
     path = Path(__file__).parent / f"store-{int(migrations.HEAD):04d}.db"
     with Store.open(str(path)) as store:
         _fill(store, 3)
+        study = store.studies()[0]
+        network, other = (p.architecture for p in store.proposals(study.id)[:2])
+        store.set_note(network.id, "kept across versions")
+        store.add_tag(network.id, "golden")
+        store.pin(study.id, network.id)
+        store.enqueue(study.id, other, other)
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE studies SET name = 'golden'")
         connection.commit()

@@ -105,6 +105,9 @@ def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store,
         def predict(self, graph):
             return self._ms
 
+        def layers(self, graph):
+            return []
+
     for ms, changes in ((1.0, {}), (2.0, {}), (3.0, {"threads": 4}), (4.0, {"precision": "int8"})):
         store.add_latency_table(**{**place, **changes}, data={"ms": ms, "error": 0.1}, environment=environment())
     (found,) = predictors_of(store, PI, load=Table)

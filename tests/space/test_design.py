@@ -16,7 +16,8 @@ from space.axes import SpaceError, round_channels
 from space.cost import cost
 from space.design import DesignSpace
 from space.lower import lower
-from tests.strategies import SPACE, STUDY, genomes
+from space.nearest import nearest
+from tests.strategies import SPACE, STUDY, genomes, random_architectures
 
 SMALL = {
     "network": {"num_stages": [3, 4], "stem_width": [16], "activation": ["relu"]},
@@ -168,3 +169,10 @@ def test_a_missing_axis_is_named():
     del data["per_stage"]["depth"]
     with pytest.raises(SpaceError, match="lacks the axis 'depth'"):
         DesignSpace.from_dict(data)
+
+
+def test_the_nearest_genome_to_a_network_of_the_space_is_that_network():
+    for architecture in random_architectures(60, seed=3):
+        genome, changes = nearest(SPACE, architecture)
+        assert SPACE.build(genome).id == architecture.id
+        assert changes == []

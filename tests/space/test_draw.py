@@ -235,3 +235,11 @@ def test_help_needs_no_torch():
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     for option in ("--output", "-o", "--resolution", "--title"):
         assert option in shown
+
+
+@pytest.mark.parametrize("name", list(entries()))
+def test_the_marks_name_every_node_of_the_graph_once(name):
+    graph = get(name).graph()
+    root = ElementTree.fromstring(draw(graph))
+    named = [node for mark in root.iter(f"{SVG}g") for node in (mark.get("data-nodes") or "").split()]
+    assert sorted(named) == sorted(node.name for node in graph.nodes)

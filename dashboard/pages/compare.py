@@ -1,0 +1,208 @@
+"""The page `/compare?ids=a,b`: two to six candidates side by side, what differs first."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+from dash import dcc, html
+
+from dashboard import peers
+from dashboard.candidates import numbers
+from dashboard.data import Detail, Snapshot
+from dashboard.fields import FIELDS, MISSING
+from dashboard.layers import layers, overlay
+from dashboard.markup import raw
+from dashboard.pages.candidate import counted, deployment_of, graph_of, newest
+from dashboard.pages.explore import Predict
+from dashboard.pages.tables import scrolled
+from dashboard.view import objectives_of
+from evaluator.metrics import METRICS
+
+MOST = 6
+
+
+def ids_of(text: str) -> tuple[list[str], list[str]]:
+    """The ids of a query, each once, and those that are left out: too many."""
+    found = list(dict.fromkeys(part.strip()[:40] for part in text.split(",") if part.strip()))
+    return found[:MOST], found[MOST:]
+
+
+def layout(details: Mapping[str, Detail | None], left_out: Sequence[str], snapshot: Snapshot,
+           predict: Predict | None = None) -> html.Div:  # fmt: skip
+    """The page. `details` are by id as the query says it, None for an id that the database does not have."""
+    study = snapshot.study.name if snapshot.study else ""
+    known = {identity: detail for identity, detail in details.items() if detail is not None}
+    query = urlencode({"study": study}) if study else ""
+    return html.Div(
+        [
+            html.Nav(html.A("← All candidates", id="back", href=f"/?{query}" if query else "/"), className="crumbs"),
+            html.Header([html.H1("Compare"), form(list(details), study)], className="title"),
+            *notices([identity for identity in details if identity not in known], left_out),
+            *(compared(known, snapshot, predict) if known else [html.Section(html.P(
+                "Give the ids of two to six candidates above, or follow Compare on a candidate's page."))]),
+        ],
+        className="candidate detail compare",
+    )  # fmt: skip
+
+
+def form(ids: Sequence[str], study: str) -> Any:
+    """Which candidates: their ids, separated by commas."""
+    from dashboard.markup import Markup
+
+    return raw(Markup(
+        '<form data-compare data-study="{}" class="row"><label>Candidates <input name="ids" value="{}" size="42" '
+        'autocomplete="off" spellcheck="false" placeholder="ids, separated by commas"></label>'
+        "<button>Compare</button></form>").format(study, ",".join(ids)))  # fmt: skip
+
+
+def notices(unknown: Sequence[str], left_out: Sequence[str]) -> list[Any]:
+    """What was asked for and is not shown."""
+    said: list[Any] = []
+    if unknown:
+        codes = [part for identity in unknown for part in (html.Code(identity), ", ")][:-1]
+        said.append(html.P(["This database has no architecture ", *codes, "."], className="problem"))
+    if left_out:
+        said.append(html.P(f"At most {MOST} are compared; {len(left_out)} more are left out.", className="problem"))
+    return [html.Section(said, role="status")] if said else []
+
+
+def compared(known: Mapping[str, Detail], snapshot: Snapshot, predict: Predict | None = None) -> list[Any]:
+    """The table, the layers and the learning curves."""
+    deployment = deployment_of(snapshot.study.config if snapshot.study else {})
+    titles = {identity: title_of(identity, snapshot) for identity in known}
+    graphs = {titles[identity]: graph_of(detail.architecture, deployment) for identity, detail in known.items()}
+    ahead = {title: predict(graph, snapshot) if predict else None for title, graph in graphs.items()}
+    networks = {
+        title: layers(graph, batch=deployment.batch, precision=deployment.precision,
+                      latency=said.layers if (said := ahead[title]) else None)
+        for title, graph in graphs.items()
+    }  # fmt: skip
+    trained = any(row["curve"] for detail in known.values() for row in detail.evaluations)
+    curve = (
+        dcc.Graph(id="compared-learning", className="chart", responsive=True, style={"height": "340px"},
+                  config={"displayModeBar": False})
+        if trained
+        else html.P("None of them is trained yet.", className="muted")
+    )  # fmt: skip
+    return [
+        html.Section(differences(known, titles, snapshot), className="differences"),
+        html.Section([html.H2("Cost by layer"),
+                      html.P(f"At deployment: {deployment}. Stages stand above each other, whatever their depth.",
+                             className="muted"), raw(overlay(networks))]),
+        html.Section([html.H2("Learning curves"), curve]),
+        dcc.Store(id="compared", data=list(known)),
+    ]  # fmt: skip
+
+
+def title_of(identity: str, snapshot: Snapshot) -> str:
+    """A candidate's number in its study with its id, or the id alone."""
+    frame = snapshot.columns
+    rows = peers.rows_of(frame, identity) if frame is not None else []
+    return f"#{int(numbers(frame, 'number')[rows[0]])} {identity}" if frame is not None and rows else identity
+
+
+def differences(known: Mapping[str, Detail], titles: Mapping[str, str], snapshot: Snapshot) -> list[Any]:
+    """Metrics and axes, rows that differ first; each cost and score beside the first candidate's."""
+    rows = [*metric_rows(known, snapshot), *axis_rows(known)]
+    differing = [row for row in rows if row[1]]
+    same = [row for row in rows if not row[1]]
+    head = html.Thead(html.Tr([html.Th("", scope="col"), *(column(identity, titles[identity], list(known), snapshot)
+                                                           for identity in known)]))  # fmt: skip
+    shown = [html.H2("What differs" if len(known) > 1 else "The candidate")]
+    if differing or len(known) == 1:
+        body = [html.Tr([html.Th(label, scope="row"), *cells]) for label, _, cells in differing or rows]
+        shown.append(scrolled(html.Table([head, html.Tbody(body)]), "What differs"))
+        if len(known) > 1:
+            shown.append(html.P("▲ better and ▼ worse than the first; ★ the best of them.", className="muted"))
+    else:
+        shown.append(html.P("Nothing that is known differs.", className="muted"))
+    if same and len(known) > 1:
+        body = [html.Tr([html.Th(label, scope="row"), *cells[:1]]) for label, _, cells in same]
+        shown.append(html.Details([html.Summary(f"The same in all: {len(same)}"),
+                                   scrolled(html.Table(html.Tbody(body)), "The same in all")]))  # fmt: skip
+    return shown
+
+
+Row = tuple[str, bool, list[html.Td]]
+"""Label, whether the candidates differ in it, one cell a candidate."""
+
+
+def column(identity: str, title: str, ids: Sequence[str], snapshot: Snapshot) -> html.Th:
+    """Head of a column: the candidate, and ways to make it the first or to leave it out."""
+    study = {"study": snapshot.study.name} if snapshot.study else {}
+
+    def link(words: str, chosen: Sequence[str]) -> html.A:
+        href = f"/compare?{urlencode({'ids': ','.join(chosen), **study}, safe=',')}"
+        return html.A(words, href=href, **{"aria-label": f"{words} {title}"})
+
+    rest = [other for other in ids if other != identity]
+    ways = [link("put first", [identity, *rest]) if ids[0] != identity else html.Span("first", className="muted")]
+    if rest:
+        ways += [" · ", link("remove", rest)]
+    tail = f"?{urlencode(study)}" if study else ""
+    return html.Th([html.A(title, href=f"/c/{identity}{tail}", className="mono"), html.Div(ways, className="ways")],
+                   scope="col", className="number")  # fmt: skip
+
+
+def metric_rows(known: Mapping[str, Detail], snapshot: Snapshot) -> list[Row]:
+    """One row a metric that any of them has: the study's objectives first."""
+    config = snapshot.study.config if snapshot.study else {}
+    deployment = deployment_of(config)
+    papers = {identity: counted(detail.architecture, deployment) for identity, detail in known.items()}
+    rows = []
+    for name in dict.fromkeys((*objectives_of(config), *METRICS)):
+        measured = [newest(detail.measurements, name, config) for detail in known.values()]
+        values = [
+            float(row["value"]) if row else _paper(getattr(papers[identity], name, None))
+            for row, identity in zip(measured, known, strict=True)
+        ]
+        if all(math.isnan(value) for value in values):
+            continue
+        spreads = [row["spread"] if row else None for row in measured]
+        rows.append((FIELDS[name].label, len({FIELDS[name].show(value) for value in values}) > 1,
+                     metric_cells(name, values, spreads)))  # fmt: skip
+    return rows
+
+
+def _paper(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def metric_cells(name: str, values: Sequence[float], spreads: Sequence[float | None]) -> list[html.Td]:
+    """Values with spread, the signed difference to the first in words and signs, and a star for the best."""
+    field = FIELDS[name]
+    known = [value for value in values if not math.isnan(value)]
+    best = None
+    if field.direction and len(set(known)) > 1:
+        best = max(known) if field.direction == "maximize" else min(known)
+    cells = []
+    for value, spread in zip(values, spreads, strict=True):
+        parts: list[Any] = ["★ " if value == best else "", field.show(value)]
+        if spread is not None:
+            parts.append(html.Span(f" ± {spread * field.scale:.2g}", className="unit"))
+        parts.append(against(value, values[0], field.direction))
+        cells.append(html.Td(parts, className="number best" if value == best else "number"))
+    return cells
+
+
+def against(value: float, first: float, direction: str | None) -> Any:
+    """`▲ 12.0 % better` than the first, or nothing where there is nothing to say."""
+    if math.isnan(value) or math.isnan(first) or value == first or not first or direction is None:
+        return html.Div(MISSING if math.isnan(value) else "", className="delta")
+    share = value / first - 1
+    better = (share > 0) == (direction == "maximize")
+    sign, word = ("▲", "better") if better else ("▼", "worse")
+    return html.Div(f"{sign} {share:+.1%} {word}".replace("-", "−"), className=f"delta {word}")
+
+
+def axis_rows(known: Mapping[str, Detail]) -> list[Row]:
+    """One row an axis of the design space."""
+    described = [peers.described(detail.architecture) for detail in known.values()]
+    return [
+        (FIELDS[name].label if name in FIELDS else name.capitalize(), len({each[name] for each in described}) > 1,
+         [html.Td(each[name], className="number") for each in described])
+        for name in peers.AXES
+    ]  # fmt: skip
