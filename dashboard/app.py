@@ -116,22 +116,26 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
     def tell() -> flask.Response:
         return flask.jsonify(status(database.snapshot(flask.request.args.get("study", ""))))
 
-    @server.get("/data.bin")
-    def columns() -> flask.Response:
-        snapshot = database.snapshot(flask.request.args.get("study", ""))
-        only = flask.request.args.get("only", "")
+    def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""
         tag = digest([snapshot.phase, snapshot.token, name, only, snapshot.problem])
-        headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
-        if flask.request.if_none_match.contains(tag):
-            return flask.Response(status=304, headers=headers)
         with lock:
             if (name, only) not in cached or cached[name, only][0] != tag:
                 if len(cached) > 8:
                     cached.clear()
                 cached[name, only] = tag, _encoded(database, snapshot, only, shown)
-            body = cached[name, only][1]
-        return _gzipped(body, "application/octet-stream", headers)
+            return cached[name, only]
+
+    @server.get("/data.bin")
+    def columns() -> flask.Response:
+        arguments = flask.request.args
+        tag, block = body(database.snapshot(arguments.get("study", "")), arguments.get("only", ""))
+        headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+        if flask.request.if_none_match.contains(tag):
+            return flask.Response(status=304, headers=headers)
+        return _gzipped(block, "application/octet-stream", headers)
+
+    body(database.snapshot(), "")  # the first page finds its data ready
 
 
 def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[Entry]) -> bytes:

@@ -76,7 +76,7 @@ function schedule() { scheduled ||= window.requestAnimationFrame(draw); }
 
 function draw() {
   scheduled = 0;
-  if (!table || !table.rows) return;
+  if (!table || !table.rows || !rail.table) return;
   picked = pick(table, view);
   plot.update(table, view, picked);
   rail.update(view, table.header.themes[window.cspTheme.current]);
@@ -156,13 +156,19 @@ async function renew() {
   $("message").hidden = true;
   $("explorer").hidden = false;
   $("explorer").classList.remove("loading");
+  if (first) { // the points first, all else in the next task
+    picked = pick(table, view);
+    plot.update(table, view, picked);
+    document.documentElement.dataset.ready = "true";
+    await new Promise((resolve) => { window.setTimeout(resolve, 0); });
+  }
   rail.build(table, view);
   rail.drawn = answer.drawn = null;
   toolbar($("toolbar"), table, view, act);
-  const before = picked && new Set(picked.highlighted.map((row) => old.number(row)));
+  const before = !first && picked && new Set(picked.highlighted.map((row) => old.number(row)));
   draw();
   if (before) pulse(picked.highlighted.map((row) => table.number(row)).filter((number) => !before.has(number)));
-  if (first) document.documentElement.dataset.ready = "true";
+  document.documentElement.dataset.complete = "true";
 }
 
 /** New members of the front are named once. */

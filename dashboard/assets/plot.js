@@ -76,20 +76,18 @@ export class Plot {
   }
   computed(axis, name, log) {
     const { table, view } = this, values = table.num(name), x = table.num(view.x), y = table.num(view.y);
-    const { scale } = table.field(name);
-    let low = Infinity, high = -Infinity;
-    const take = (value) => {
-      if (!Number.isFinite(value) || (log && value <= 0)) return;
-      low = Math.min(low, value * scale);
-      high = Math.max(high, value * scale);
-    };
-    const state = table.text("state"), { complete } = table;
+    const { scale } = table.field(name), least = log ? 0 : -Infinity, { complete } = table, state = table.text("state");
     const wanted = state.labels.map((label) => view.show.includes(label === "proposed" ? "waiting" : label));
+    const costs = (table.header.references || []).map((reference) => reference.costs[name]).filter((value) => value > least);
+    let low = Math.min(...costs), high = Math.max(...costs);
     for (let row = 0; row < table.rows; row++) {
-      if (complete[row] ? x[row] === x[row] && y[row] === y[row] : wanted[state.values[row]]) take(values[row]);
+      const value = values[row];
+      if ((value >= low && value <= high) || !(complete[row] ? x[row] === x[row] && y[row] === y[row] : wanted[state.values[row]])) continue;
+      if (value < low && value > least) low = value;
+      if (value > high && value < Infinity && value > least) high = value;
     }
-    for (const reference of table.header.references || []) if (name in reference.costs) take(reference.costs[name]);
-    if (low > high) return log ? [0, 1] : [0, 1];
+    [low, high] = [low * scale, high * scale];
+    if (low > high) return [0, 1];
     if (log) [low, high] = [Math.log10(low), Math.log10(high)];
     const span = (high - low) || Math.abs(high) || 1;
     return [low - 0.04 * span, high + 0.05 * span];

@@ -40,7 +40,7 @@ def until(page: Any, expression: str, seconds: float = 20.0) -> None:
 
 def ready(page: Any) -> Any:
     """Wait until points, axes and table stand."""
-    until(page, "document.documentElement.dataset.ready && document.documentElement.dataset.axes")
+    until(page, "document.documentElement.dataset.complete && document.documentElement.dataset.axes")
     page.wait_for_selector("#table tr[data-row], #table td.muted")
     return page
 
