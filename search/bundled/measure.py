@@ -529,6 +529,8 @@ def run(given: Sequence[str] | None = None) -> int:
                     "device": device, "machine": here,
                     "arguments": {"threads": threads, "rounds": options.rounds, "backends": backends}}  # fmt: skip
     header["checksum"] = checksum(header)
+    if options.output.exists() and not options.output.is_file():
+        raise Fault(f"--output '{options.output}' is no file; name one to write")
     known = {} if options.again else {_key(run): run for run in earlier(options.output, header)}
     entries = _entries(manifest["models"], backends, threads, known)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -459,6 +460,7 @@ def test_the_script_refuses_bad_input_in_one_line(packages, device, tmp_path):
     assert "see --help" in fault("--fast")
     assert "without a slash" in fault("--device", "a/b")
     assert "it needs TensorRT's trtexec" in fault("--backend", "tensorrt") or shutil.which("trtexec")
+    assert "is no file" in fault("-o", str(board / "models"), "--again")
     assert "cannot be written" in fault("-o", str(board / "nowhere" / "results.json"))
     model.write_bytes(model.read_bytes() + b"x")
     assert f"{model.parent.name}/{model.name} was changed; unpack the bundle again" in fault()
@@ -514,7 +516,8 @@ def test_trtexec_is_driven_as_its_documentation_says(device, tmp_path, monkeypat
     ("arguments", "message"),
     [(["--top", "0"], "it must be at least 1"), (["--top", "2", "--front"], "exclude each other"),
      (["--ids", "nobody"], "no candidate 'nobody'"), (["--name", "x"], "no study 'x'"),
-     (["--precision", "int9"], "int9"), (["-o", "no/where.zip"], "cannot be written"), (["--fast"], "--fast")],
+     (["--precision", "int9"], "int9"), (["-o", "no/where.zip"], "cannot be written"),
+     (["-o", os.devnull], "is no zip"), (["-o", __file__], "is no zip"), (["--fast"], "--fast")],
 )  # fmt: skip
 def test_bad_input_to_bundle_is_one_line(device, capsys, arguments, message):
     assert bundle.main(["--db", str(device / "csp.db"), *arguments]) == 2
@@ -527,6 +530,7 @@ def test_a_device_card_says_what_to_measure(packages, device, database, tmp_path
     path = tmp_path / "pi5.zip"
     arguments = ["--db", str(device / "csp.db"), "--top", "1", "-o", str(path)]
     assert bundle.main([*arguments, "--device", "pi5"]) == 0
+    assert f"search.ingest results.json --db {device / 'csp.db'}" in capsys.readouterr().out
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "pi")
     done = measured(packages, tmp_path / "pi", "--rounds", "3", "--backend", "onnxruntime")
