@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -111,10 +111,19 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
         found = target(found_device.device + text[len(name) :], own, card.profile if card else None, backend=backend)
     except ValueError as error:
         raise TargetError(str(error)) from error
-    if found.deployment.precision not in BYTES:
-        raise TargetError(f"target '{text}': {unknown('precision', found.deployment.precision, list(BYTES))}")
+    check_named(text, (*found_device.measured, *found_device.tables))
     most = sorted(found_device.measured, key=lambda place: -found_device.measured[place])
     return found_device, filled((*most, *found_device.tables), found, text.split("/")[1:])
+
+
+def check_named(text: str, places: Iterable[Target]) -> None:
+    """Raise TargetError for a backend or precision in `text` that there is not; `places` are known beside ours."""
+    from evaluator.backends import BACKENDS
+
+    allowed = {"backend": [*BACKENDS, *(place.backend for place in places)], "precision": list(BYTES)}
+    for (kind, names), name in zip(allowed.items(), text.split("/")[1:]):
+        if name not in names:
+            raise TargetError(f"target '{text}': {unknown(kind, name, list(dict.fromkeys(names)))}")
 
 
 def filled(places: Sequence[Target], where: Target, named: Sequence[str]) -> Target:

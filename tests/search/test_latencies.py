@@ -144,10 +144,11 @@ def test_a_target_is_found_by_name_and_defaults_to_where_the_study_was_timed(sto
     row, there = store.study("default"), devices(store, "default")
     assert find(None, row, there)[1] == Target(device=MACHINE.host, backend="onnxruntime", deployment=DEPLOYMENT)
     assert find("host", row, there)[1].device == environment().host
-    assert find("board5/ncnn/int8", row, there)[1] == Target(
-        device="board5", backend="ncnn", deployment=Deployment(precision="int8")
+    assert find("board5/openvino/int8", row, there)[1] == Target(
+        device="board5", backend="openvino", deployment=Deployment(precision="int8")
     )
-    for text, message in (("board6", "did you mean 'board5'"), ("board5/ncnn/int4", "did you mean 'int8'"),
+    for text, message in (("board6", "did you mean 'board5'"), ("board5/openvino/int4", "did you mean 'int8'"),
+                          ("board5/openvnio", "did you mean 'openvino'"),
                           ("board5/a/b/c", "not of the form")):  # fmt: skip
         with pytest.raises(TargetError, match=message):
             find(text, row, there)
