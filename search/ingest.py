@@ -65,7 +65,7 @@ def run(results: Path, /, *, db: str = "csp.db", name: str | None = None, device
         row = _study(store, header, name)
         found = _Ingest(store, row, header, label).take(runs)
     if cut_off:
-        found.refuse(f"after run {len(runs)}", "the file is cut off; run measure.py again, it goes on from there")
+        found.refuse(f"after run {len(runs)}", "the file is cut off; copy it from the device again, whole")
     return found.report(results, row.name)
 
 

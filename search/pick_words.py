@@ -231,6 +231,7 @@ def commands(found: Answer, db: str) -> list[str]:
         options += f" --name {shlex.quote(listed.study.name)}"
     chosen = [pick.answer for pick in found.picks] if found.compromise is None else [found.compromise]
     rows = list(dict.fromkeys(row for row in chosen if row is not None))
-    lines = [f"python -m search.export {listed.ids[r]} --to onnx -o {listed.ids[r]}{options}" for r in rows]
+    to = "toml" if listed.metric == "score" else "onnx"  # a formula trains nothing, so there are no weights
+    lines = [f"python -m search.export {listed.ids[r]} --to {to} -o {listed.ids[r]}{options}" for r in rows]
     unverified = [listed.ids[row] for row in rows if listed.verdict(row) == "unverified"]
     return lines + ([f"python -m search.verify --ids {','.join(unverified)}{options}"] if unverified else [])
