@@ -26,6 +26,7 @@ from evaluator import timing
 from evaluator.calibration import Specimen
 from evaluator.devices import cards
 from evaluator.latency_table import LatencyTable, fit
+from evaluator.record import environment
 from evaluator.target import target
 from search import bundle, ingest, pick
 from search.bundled import measure
@@ -272,6 +273,29 @@ def test_the_same_file_twice_stores_nothing_twice(results, database, capsys):
         assert store.data_version() == before
     assert ingest.main([str(results), "--db", str(database), "--device", "other"]) == 0
     assert len(rows(database, "other")) == 24
+
+
+def test_an_older_file_takes_the_place_of_nothing(results, database, tmp_path, capsys):
+    def older(data):
+        for run in data["runs"]:
+            run["measured_at"] -= 60
+
+    assert ingest.main([str(results), "--db", str(database)]) == 0
+    before = rows(database)["value"].tolist()
+    assert ingest.main([str(rewrite(results, tmp_path / "older.json", older)), "--db", str(database)]) == 0
+    assert "6 runs are older than what is stored" in capsys.readouterr().out
+    assert rows(database)["value"].tolist() == before
+
+
+def test_latencies_of_the_study_itself_are_not_replaced(results, database, capsys):
+    with Store.open(str(database), read_only=True) as store:
+        before = store.frame("default")["latency_ms"]
+        own = store.study("default").config["device"]
+    for name in (own, environment().host):
+        assert ingest.main([str(results), "--db", str(database), "--device", name]) == 2
+        assert "would be mixed" in capsys.readouterr().err
+    with Store.open(str(database), read_only=True) as store:
+        assert store.frame("default")["latency_ms"].equals(before)
 
 
 def test_an_edited_run_is_refused_and_the_others_are_stored(results, database, tmp_path, capsys):
