@@ -127,14 +127,19 @@ def check_named(text: str, places: Iterable[Target]) -> None:
 
 
 def filled(places: Sequence[Target], where: Target, named: Sequence[str]) -> Target:
-    """`where`, or the first of `places` at its size and batch that has the backend and precision `named`."""
+    """`where`, or what of `places` is nearest at its size and batch and has the backend and precision `named`."""
     if where in places:
         return where
-    for place in places:
-        alike = replace(place.deployment, precision="", threads=0) == replace(where.deployment, precision="", threads=0)
-        if alike and (place.backend, place.deployment.precision)[: len(named)] == tuple(named):
-            return place
-    return where
+
+    def apart(place: Target) -> tuple[bool, bool]:
+        return place.backend != where.backend, place.deployment.precision != where.deployment.precision
+
+    def size(place: Target) -> Deployment:
+        return replace(place.deployment, precision="", threads=0)
+
+    alike = [place for place in places if size(place) == size(where)
+             and (place.backend, place.deployment.precision)[: len(named)] == tuple(named)]  # fmt: skip
+    return min(alike, key=apart, default=where)  # of equals the first
 
 
 def advice(where: Target) -> str:

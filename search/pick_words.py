@@ -165,7 +165,9 @@ def warnings(found: Answer, pick: Pick, row: int) -> Iterator[str]:
     if listed.fact(row, PREDICTED, pick.place)["origin"] == "predicted":
         yield f"its latency is predicted: {advice(target)}"
     if target.deployment.precision == "int8":
-        yield f"{score} is that of the fp32 network: what int8 loses is to be measured"
+        loss = listed.fact(row, "quantisation_loss", pick.place)["value"]
+        said = f"int8 changed the proxy's by {-loss:+.3f}" if known(loss) else "what int8 loses is to be measured"
+        yield f"{score} is that of the fp32 network: {said}"
     yield from _origins(listed, pick.place)
 
 

@@ -112,6 +112,13 @@ def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store,
     assert found.method.startswith("latency table of 20")
     assert found.environment == environment().id
 
+    at = {"calibrated": {"deployment": PI.deployment.to_dict()}}
+    store.add_latency_table(**place, data={"ms": 6.0, "error": 0.1, **at}, environment=None)
+    larger = replace(PI, deployment=replace(PI.deployment, height=512, width=512))
+    (same,), (other,) = (predictors_of(store, where, load=Table) for where in (PI, larger))
+    assert (same.error, other.error) == ({"median": 0.1}, {})
+    assert other.method == f"{same.method}, calibrated at 256x256"
+
     monkeypatch.setattr(latencies, "cards", lambda: {"board5": latencies.cards})
     monkeypatch.setattr(latencies, "known_error", lambda card: {"median": 0.6, "n": 3})
 
@@ -173,5 +180,9 @@ def test_what_a_target_leaves_open_is_what_was_measured_there(store):
     assert found("board5") == found("board5/ncnn") == found("board5/ncnn/fp32") == ("ncnn", "fp32", 4, 256)
     assert found("board5/ncnn/int8") == ("ncnn", "int8", 2, 256)
     assert found("board5/openvino") == ("openvino", "fp32", 1, 256)  # nothing was measured on it: the study's own
-    where = find("board5", row, there)[1]
+    assert found("board5/ncnn/fp16") == ("ncnn", "fp16", 1, 256)
+    store.record(second, [timed(6.0, backend="onnxruntime", **at(threads=8))])
+    nearest = find("board5", row, devices(store, "default"))[1]  # less than ncnn, but the study's own runtime
+    assert (nearest.backend, nearest.deployment.threads) == ("onnxruntime", 8)
+    where = find("board5/ncnn", row, there)[1]
     assert latency(known(store, "default", where, predictors=[]), second)["value"] == 5.0
