@@ -298,15 +298,21 @@ class _Ingest:
                 timed.append((Specimen.from_dict(run["spec"]).graph(deployment), _statistics(run)["p25"]))
             except (Refused, ArchitectureError) as error:
                 self.refuse(place, str(error))
-        same = digest([run["checksum"] for _, run in runs])
-        if any(
-            row["data"]["calibrated"].get("checksum") == same for row in self._store.latency_tables(device=self._device)
-        ):
+        same, measured_at = digest([run["checksum"] for _, run in runs]), max(run["measured_at"] for _, run in runs)
+        stored = [row["data"]["calibrated"] for row in self._store.latency_tables(device=self._device, backend=backend)]
+        if any(one.get("checksum") == same for one in stored):
             self.twice += len(runs)
             return
-        table = fit(timed, calibrated={"device": self._device, "backend": backend, "deployment": deployment.to_dict(),
-                                       "study": self._row.name, "bundle": self._header["bundle"], "checksum": same,
-                                       "rounds": min(len(run["wall_ms"]) for _, run in runs)})  # fmt: skip
+        if any(one.get("deployment") == deployment.to_dict() and one.get("measured_at", 0.0) > measured_at
+               for one in stored):  # fmt: skip
+            self.older += len(runs)
+            return
+        calibrated = {
+            "device": self._device, "backend": backend, "deployment": deployment.to_dict(), "study": self._row.name,
+            "bundle": self._header["bundle"], "checksum": same, "measured_at": measured_at,
+            "rounds": min(len(run["wall_ms"]) for _, run in runs),
+        }  # fmt: skip
+        table = fit(timed, calibrated=calibrated)
         self._store.add_latency_table(
             device=self._device, backend=backend, precision=deployment.precision, batch=deployment.batch,
             threads=deployment.threads, data=table.to_dict(), environment=self._environment,

@@ -595,7 +595,8 @@ def main(given: Sequence[str] | None = None) -> int:
     except Fault as error:
         text = str(error)
     except OSError as error:
-        text = "'{}' cannot be written: {}".format(error.filename or "the output", error.strerror or error)
+        name = f"'{error.filename}'" if error.filename else "the output"
+        text = f"{name} cannot be written: {error.strerror or error}"
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
     except KeyboardInterrupt:
         say("stopped before anything began")

@@ -256,10 +256,19 @@ def test_a_calibration_elsewhere_gives_the_device_a_table(packages, device, data
     with Store.open(str(database), read_only=True) as store:
         assert len(store.latency_tables()) == 1
 
+    def older(data):
+        for run in data["runs"]:
+            run["measured_at"] -= 60
+
+    assert ingest.main([str(rewrite(results, tmp_path / "older.json", older)), *given]) == 0
+    assert "older than what is stored" in capsys.readouterr().out
+    with Store.open(str(database), read_only=True) as store:
+        assert len(store.latency_tables()) == 1
+
     def few(data):
         data["runs"] = data["runs"][:8]
 
-    assert ingest.main([str(rewrite(results, tmp_path / "few.json", few)), *given]) == 1
+    assert ingest.main([str(rewrite(results, tmp_path / "few.json", few)), *given, "--device", "other"]) == 1
     assert "too few to fit a latency table" in capsys.readouterr().err
 
 
