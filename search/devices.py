@@ -113,7 +113,12 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
         raise TargetError(str(error)) from error
     check_named(text, (*found_device.measured, *found_device.tables))
     most = sorted(found_device.measured, key=lambda place: -found_device.measured[place])
-    return found_device, filled((*most, *found_device.tables), found, text.split("/")[1:])
+    places, named = (*most, *found_device.tables), text.split("/")[1:]
+    found = filled(places, found, named)
+    if found not in places and not found_device.card and found_device.name != HOST:
+        # Measured for a card of the user's own, at that card's size: nothing else can be asked of such a device.
+        found = next((place for place in places if _has(place, named)), found)
+    return found_device, found
 
 
 def check_named(text: str, places: Iterable[Target]) -> None:
@@ -137,15 +142,26 @@ def filled(places: Sequence[Target], where: Target, named: Sequence[str]) -> Tar
     def size(place: Target) -> Deployment:
         return replace(place.deployment, precision="", threads=0)
 
-    alike = [place for place in places if size(place) == size(where)
-             and (place.backend, place.deployment.precision)[: len(named)] == tuple(named)]  # fmt: skip
+    alike = [place for place in places if size(place) == size(where) and _has(place, named)]
     return min(alike, key=apart, default=where)  # of equals the first
 
 
-def advice(where: Target) -> str:
-    """How a latency on `where` could be known."""
+def _has(place: Target, named: Sequence[str]) -> bool:
+    return (place.backend, place.deployment.precision)[: len(named)] == tuple(named)
+
+
+EXTRA = {"process_peak_bytes": " --extras", "energy_mj": " --extras",
+         "quantised_score": " --accuracy", "quantisation_loss": " --accuracy"}  # fmt: skip
+"""Metrics that `search.measure` measures when asked, and that a bundle does not."""
+
+
+def advice(where: Target, metric: str = PREDICTED) -> str:
+    """How a latency, or another metric of a runtime, could be known on `where`."""
     if where.device == environment().host:
-        return (f"`python -m search.measure --backend {where.backend} --precision {where.deployment.precision}` "
-                "measures, `python -m evaluator.calibrate` makes a latency table")  # fmt: skip
+        line = f"search.measure --backend {where.backend} --precision {where.deployment.precision}"
+        table = ", `python -m evaluator.calibrate` makes a latency table" if metric == PREDICTED else ""
+        return f"`python -m {line}{EXTRA.get(metric, '')}` measures{table}"
+    if metric in EXTRA:
+        return "It is only measured on the machine itself, by `python -m search.measure`"
     return (f"`python -m search.bundle --front --calibrate --device {where.device} -o bundle.zip` makes what measures "
             "there, `python -m search.ingest` takes its results")  # fmt: skip

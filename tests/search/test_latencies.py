@@ -184,5 +184,9 @@ def test_what_a_target_leaves_open_is_what_was_measured_there(store):
     store.record(second, [timed(6.0, backend="onnxruntime", **at(threads=8))])
     nearest = find("board5", row, devices(store, "default"))[1]  # less than ncnn, but the study's own runtime
     assert (nearest.backend, nearest.deployment.threads) == ("onnxruntime", 8)
+    store.record(second, [timed(7.0, device="own", **at(height=96, batch=2))])  # bundled for a card of the user's own
+    own = find("own", row, devices(store, "default"))[1]
+    assert (own.deployment.height, own.deployment.batch) == (96, 2)
+    assert latency(known(store, "default", own), second)["value"] == 7.0
     where = find("board5/ncnn", row, there)[1]
     assert latency(known(store, "default", where, predictors=[]), second)["value"] == 5.0
