@@ -78,11 +78,11 @@ def roofline(graphs: Sequence[Graph], deployment: Deployment) -> list[float] | s
 
     card = cards().get(HOST)
     if card is None:
-        return "no device card describes this machine"
+        return "this machine has no card yet: python -m evaluator.devices --measure-host"
     try:
         return [roofline_ms(graph, card, deployment) for graph in graphs]
-    except (ValueError, NotImplementedError) as error:
-        return str(error) or "not built yet"
+    except ValueError as error:
+        return str(error)
 
 
 def report(table: LatencyTable, networks: Sequence[Architecture], graphs: Sequence[Graph], measured: Array, *,

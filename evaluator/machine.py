@@ -59,7 +59,8 @@ def energy_mj(run: Callable[[], object], *, card: bool) -> float:
 
 
 def _rapl() -> Callable[[], float]:
-    packages = sorted(POWERCAP.glob("*rapl:[0-9]/energy_uj"))
+    # On laptops there is also the zone `psys`, of the whole machine: the packages would count twice.
+    packages = [path for path in sorted(POWERCAP.glob("*rapl:[0-9]/energy_uj")) if _zone(path) != "psys"]
     if not packages:
         raise Unreadable(f"this machine has no energy counter (no RAPL in {POWERCAP})")
 
@@ -71,6 +72,13 @@ def _rapl() -> Callable[[], float]:
 
     counter()
     return counter
+
+
+def _zone(path: Path) -> str | None:
+    try:
+        return (path.parent / "name").read_text().strip()
+    except OSError:
+        return None
 
 
 def _nvml() -> Callable[[], float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import sys
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -99,7 +100,8 @@ def run(
         The zip to write.
     """
     check_choice(top, front, ids)
-    shown_database(db)
+    _check_output(output)
+    shown = shown_database(db)
     with open_to_read(db) as store:
         row = study_of(store, name)
         name_there, deployments = _deployments(row, device, precision)
@@ -113,12 +115,13 @@ def run(
         models += calibration(row, models[0].spec["head"]["kind"], deployments)
     size = write(output, row, models, device=name_there)
     option = "" if name_there else " --device NAME"
+    there = "" if db == "csp.db" else f" --db {shlex.quote(shown)}"
     packed = [model for model in models if model.role == "candidate"]
     more = f" and {len(models) - len(packed)} calibration graphs" if calibrate else ""
     print(
         f"{output}: {len(packed)} models{more} of '{row.name}', {size / 2**20:.1f} MiB\n"
         f"on the device, in an empty folder: python -m zipfile -e {output.name} . && python measure.py{option}\n"
-        "then back here: python -m search.ingest results.json"
+        f"then back here: python -m search.ingest results.json{there}"
     )
     return 0
 
@@ -237,6 +240,12 @@ def reference(model: bytes, shape: Sequence[int]) -> list[dict[str, Any]]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     image = np.asarray(measure.image_values(shape, SEED), dtype=np.float32).reshape(shape)
     return [measure.sample(values) for values in session.run(None, {"image": image})]
+
+
+def _check_output(path: Path) -> None:
+    """Raise UsageError where a zip would take the place of something else: a database, a folder, a device file."""
+    if path.exists() and not (path.is_file() and (zipfile.is_zipfile(path) or not path.stat().st_size)):
+        raise UsageError(f"--output '{path}' is there already and is no zip; name another file")
 
 
 def _zip(path: Path, files: Mapping[str, bytes]) -> int:

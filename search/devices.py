@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -111,27 +111,57 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
         found = target(found_device.device + text[len(name) :], own, card.profile if card else None, backend=backend)
     except ValueError as error:
         raise TargetError(str(error)) from error
-    if found.deployment.precision not in BYTES:
-        raise TargetError(f"target '{text}': {unknown('precision', found.deployment.precision, list(BYTES))}")
+    check_named(text, (*found_device.measured, *found_device.tables))
     most = sorted(found_device.measured, key=lambda place: -found_device.measured[place])
-    return found_device, filled((*most, *found_device.tables), found, text.split("/")[1:])
+    places, named = (*most, *found_device.tables), text.split("/")[1:]
+    found = filled(places, found, named)
+    if found not in places and not found_device.card and found_device.name != HOST:
+        # Measured for a card of the user's own, at that card's size: nothing else can be asked of such a device.
+        found = next((place for place in places if _has(place, named)), found)
+    return found_device, found
+
+
+def check_named(text: str, places: Iterable[Target]) -> None:
+    """Raise TargetError for a backend or precision in `text` that there is not; `places` are known beside ours."""
+    from evaluator.backends import BACKENDS
+
+    allowed = {"backend": [*BACKENDS, *(place.backend for place in places)], "precision": list(BYTES)}
+    for (kind, names), name in zip(allowed.items(), text.split("/")[1:]):
+        if name not in names:
+            raise TargetError(f"target '{text}': {unknown(kind, name, list(dict.fromkeys(names)))}")
 
 
 def filled(places: Sequence[Target], where: Target, named: Sequence[str]) -> Target:
-    """`where`, or the first of `places` at its size and batch that has the backend and precision `named`."""
+    """`where`, or what of `places` is nearest at its size and batch and has the backend and precision `named`."""
     if where in places:
         return where
-    for place in places:
-        alike = replace(place.deployment, precision="", threads=0) == replace(where.deployment, precision="", threads=0)
-        if alike and (place.backend, place.deployment.precision)[: len(named)] == tuple(named):
-            return place
-    return where
+
+    def apart(place: Target) -> tuple[bool, bool]:
+        return place.backend != where.backend, place.deployment.precision != where.deployment.precision
+
+    def size(place: Target) -> Deployment:
+        return replace(place.deployment, precision="", threads=0)
+
+    alike = [place for place in places if size(place) == size(where) and _has(place, named)]
+    return min(alike, key=apart, default=where)  # of equals the first
 
 
-def advice(where: Target) -> str:
-    """How a latency on `where` could be known."""
+def _has(place: Target, named: Sequence[str]) -> bool:
+    return (place.backend, place.deployment.precision)[: len(named)] == tuple(named)
+
+
+EXTRA = {"process_peak_bytes": " --extras", "energy_mj": " --extras",
+         "quantised_score": " --accuracy", "quantisation_loss": " --accuracy"}  # fmt: skip
+"""Metrics that `search.measure` measures when asked, and that a bundle does not."""
+
+
+def advice(where: Target, metric: str = PREDICTED) -> str:
+    """How a latency, or another metric of a runtime, could be known on `where`."""
     if where.device == environment().host:
-        return (f"`python -m search.measure --backend {where.backend} --precision {where.deployment.precision}` "
-                "measures, `python -m evaluator.calibrate` makes a latency table")  # fmt: skip
+        line = f"search.measure --backend {where.backend} --precision {where.deployment.precision}"
+        table = ", `python -m evaluator.calibrate` makes a latency table" if metric == PREDICTED else ""
+        return f"`python -m {line}{EXTRA.get(metric, '')}` measures{table}"
+    if metric in EXTRA:
+        return "It is only measured on the machine itself, by `python -m search.measure`"
     return (f"`python -m search.bundle --front --calibrate --device {where.device} -o bundle.zip` makes what measures "
             "there, `python -m search.ingest` takes its results")  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from search.command import INTERRUPTED, UsageError, call, shown_database, stopping
+from search.command import INTERRUPTED, UsageError, call, open_to_read, shown_database, stopping
 
 if TYPE_CHECKING:
     from evaluator.export import Plan, Written
@@ -133,16 +133,13 @@ def _check(network: str | None, formats: tuple[str, ...], output: Path, batch: i
 def _open(db: str, network: str | None, formats: tuple[str, ...], name: str | None) -> Store | None:
     """The database if it is there; None where nothing of it is asked for."""
     from search.find import is_file
-    from search.store import DEFAULT_PATH, Store, StoreError
+    from search.store import DEFAULT_PATH
 
     shown_database(db)
     optional = network is not None and db == DEFAULT_PATH and name is None and "optuna" not in formats
     if optional and (is_file(str(network)) or not Path(db).exists()):
         return None
-    try:
-        return Store.open(db, create=False, read_only=True)
-    except StoreError:  # of an earlier version: brought up to date, unless something else is wrong
-        return Store.open(db, create=False)
+    return open_to_read(db)
 
 
 @dataclass(frozen=True, kw_only=True)

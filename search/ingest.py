@@ -63,9 +63,10 @@ def run(results: Path, /, *, db: str = "csp.db", name: str | None = None, device
     shown_database(db)
     with Store.open(db, create=False) as store, store.lock():
         row = _study(store, header, name)
+        _check_elsewhere(label, row)
         found = _Ingest(store, row, header, label).take(runs)
     if cut_off:
-        found.refuse(f"after run {len(runs)}", "the file is cut off; run measure.py again, it goes on from there")
+        found.refuse(f"after run {len(runs)}", "the file is cut off; copy it from the device again, whole")
     return found.report(results, row.name)
 
 
@@ -137,6 +138,18 @@ def device_name(header: Mapping[str, Any], given: str | None) -> str:
     return name.strip()
 
 
+def _check_elsewhere(label: str, row: StudyRow) -> None:
+    """Raise UsageError for the name of this machine, or of the one that the study was timed on.
+
+    Machines of one model have one name, and these rows would stand for the latencies that the study searched with.
+    """
+    from evaluator.record import environment
+
+    if label in (environment().host, row.config.get("device")):
+        raise UsageError(f"the device's name is '{label}', as that of this machine or of the study's own measurements, "
+                         "which would be mixed with these; give another with --device")  # fmt: skip
+
+
 def _study(store: Store, header: Mapping[str, Any], name: str | None) -> StudyRow:
     """The study that the bundle was made of. Raises UsageError where it is not here, or not the one named."""
     from space.registry import unknown
@@ -172,7 +185,7 @@ class _Ingest:
         """Runs by runtime and precision."""
         self.unfit: list[str] = []
         self.tables: list[str] = []
-        self.twice, self.unfinished = 0, 0
+        self.twice, self.older, self.unfinished = 0, 0, 0
         self.refused: list[str] = []
 
     def take(self, runs: Iterable[Any]) -> _Ingest:
@@ -216,8 +229,12 @@ class _Ingest:
             self.unfinished += 1
             return
         architecture, rows = self._rows(run)
-        if self._is_stored(architecture.id, run["checksum"]):
+        stored = self._stored(architecture.id, rows[0])
+        if any(detail.get("checksum") == run["checksum"] for detail in stored):
             self.twice += 1
+            return
+        if any((detail.get("measured_at") or 0.0) > (run["measured_at"] or 0.0) for detail in stored):
+            self.older += 1  # what is stored last counts, so this would take the place of newer numbers
             return
         self._store.record(architecture, rows)
         if run["reason"] is None:
@@ -226,9 +243,11 @@ class _Ingest:
         else:
             self.unfit.append(f"{run['id']} on {run['backend']}: {run['reason']}")
 
-    def _is_stored(self, identity: str, checksum: str) -> bool:
-        return any(row["device"] == self._device and row["detail"].get("checksum") == checksum
-                   for row in self._store.measurements(identity))  # fmt: skip
+    def _stored(self, identity: str, like: Measurement) -> list[dict[str, Any]]:
+        """Details of what is stored of a candidate on the target of `like`."""
+        where = (like.device, like.backend, like.deployment)
+        return [row["detail"] for row in self._store.measurements(identity)
+                if (row["device"], row["backend"], row["deployment"]) == where]  # fmt: skip
 
     def _rows(self, run: Mapping[str, Any]) -> tuple[Architecture, list[Measurement]]:
         """The rows of one candidate on one runtime. Raises Refused, or what a run of another form leads to."""
@@ -279,15 +298,21 @@ class _Ingest:
                 timed.append((Specimen.from_dict(run["spec"]).graph(deployment), _statistics(run)["p25"]))
             except (Refused, ArchitectureError) as error:
                 self.refuse(place, str(error))
-        same = digest([run["checksum"] for _, run in runs])
-        if any(
-            row["data"]["calibrated"].get("checksum") == same for row in self._store.latency_tables(device=self._device)
-        ):
+        same, measured_at = digest([run["checksum"] for _, run in runs]), max(run["measured_at"] for _, run in runs)
+        stored = [row["data"]["calibrated"] for row in self._store.latency_tables(device=self._device, backend=backend)]
+        if any(one.get("checksum") == same for one in stored):
             self.twice += len(runs)
             return
-        table = fit(timed, calibrated={"device": self._device, "backend": backend, "deployment": deployment.to_dict(),
-                                       "study": self._row.name, "bundle": self._header["bundle"], "checksum": same,
-                                       "rounds": min(len(run["wall_ms"]) for _, run in runs)})  # fmt: skip
+        if any(one.get("deployment") == deployment.to_dict() and one.get("measured_at", 0.0) > measured_at
+               for one in stored):  # fmt: skip
+            self.older += len(runs)
+            return
+        calibrated = {
+            "device": self._device, "backend": backend, "deployment": deployment.to_dict(), "study": self._row.name,
+            "bundle": self._header["bundle"], "checksum": same, "measured_at": measured_at,
+            "rounds": min(len(run["wall_ms"]) for _, run in runs),
+        }  # fmt: skip
+        table = fit(timed, calibrated=calibrated)
         self._store.add_latency_table(
             device=self._device, backend=backend, precision=deployment.precision, batch=deployment.batch,
             threads=deployment.threads, data=table.to_dict(), environment=self._environment,
@@ -305,12 +330,14 @@ class _Ingest:
             print(f"stored as missing: {line}")
         if self.twice:
             print(f"{self.twice} runs are stored already; nothing is stored twice")
+        if self.older:
+            print(f"{self.older} runs are older than what is stored of the same candidates and are left out")
         if self.unfinished:
             print(f"{self.unfinished} runs have fewer rounds than were asked for: measure.py was stopped; run it again "
                   "there, it goes on")  # fmt: skip
         if not self.refused:
             return 0
-        used = self.stored.total() + len(self.unfit) + len(self.tables) + self.twice
+        used = self.stored.total() + len(self.unfit) + len(self.tables) + self.twice + self.older
         print(f"{len(self.refused)} parts of '{path}' are refused", file=sys.stderr)
         return PARTLY if used else USAGE
 

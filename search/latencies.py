@@ -18,7 +18,7 @@ import numpy as np
 from evaluator.devices import cards
 from evaluator.latency_table import LatencyTable
 from evaluator.metrics import METRICS, ZERO_COST
-from evaluator.record import environment
+from evaluator.record import Deployment, environment
 from evaluator.roofline import known_error, layers, roofline_ms
 from evaluator.target import HOST, Target
 from search.devices import PREDICTED
@@ -92,7 +92,7 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
                   estimate: Callable[..., float] = roofline_ms, newest: bool = True) -> list[Predictor]:  # fmt: skip
     """What predicts latency on a target, the most trusted first: its newest latency table, then its card.
 
-    Without `newest` all its latency tables.
+    Without `newest` all its latency tables. A table's error holds at the image size that it was calibrated at.
     """
     size, found = where.deployment, []
     for row in store.latency_tables(device=where.device, backend=where.backend):
@@ -103,9 +103,12 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
             except ValueError as error:  # damaged, or of a version that this one cannot read: then the card's turn
                 found.append(Predictor(method=method, predict=_refusing(error)))
                 break
-            found.append(Predictor(method=method, predict=table.predict, error=table.error, table=row["id"],
-                                   environment=row["environment_id"], created_at=row["created_at"],
-                                   layers=table.layers))  # fmt: skip
+            other = _other_size(row["data"], size)
+            if other:  # at a quarter of the resolution a table was off by 200 %, where it claimed 2 %
+                method += f", calibrated at {other}"
+            found.append(Predictor(method=method, predict=table.predict, error={} if other else table.error,
+                                   table=row["id"], environment=row["environment_id"],
+                                   created_at=row["created_at"], layers=table.layers))  # fmt: skip
             if newest:
                 break
     name = HOST if where.device == environment().host else where.device
@@ -117,6 +120,13 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
                       layers=lambda graph: [(part.name, part.ms) for part in layers(graph, card, size)])
         )  # fmt: skip
     return found
+
+
+def _other_size(table: Mapping[str, Any], size: Deployment) -> str | None:
+    """The image size that a table was calibrated at, where that is another: then its error is not known."""
+    at = table.get("calibrated", {}).get("deployment", {})
+    known = at.get("height", size.height), at.get("width", size.width)
+    return None if known == (size.height, size.width) else "{}x{}".format(*known)
 
 
 def _refusing(error: ValueError) -> Callable[[Graph], float]:

@@ -288,7 +288,9 @@ class Work:
                 for architecture, found in each_guarded(todo[first : first + TOGETHER], submit, partial(_wait, stop)):
                     if isinstance(found, CandidateError):
                         found = [runtime_row("latency_ms", None, target.deployment, target.backend, reason=str(found))]
-                    new = [row for row in found if not self.known(architecture, target, row.metric)]
+                    # A throughput or a median beside a kept latency of another day would contradict it.
+                    new = [row for row in found if not self.known(architecture, target, row.metric if row.metric in
+                                                                  EXTRAS else "latency_ms")]  # fmt: skip
                     self.store.record(architecture, new)
                     done += 1
                     say(f"[{done:3d}/{len(todo)}] {architecture.id}  {_line(new)}")

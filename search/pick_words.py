@@ -165,7 +165,9 @@ def warnings(found: Answer, pick: Pick, row: int) -> Iterator[str]:
     if listed.fact(row, PREDICTED, pick.place)["origin"] == "predicted":
         yield f"its latency is predicted: {advice(target)}"
     if target.deployment.precision == "int8":
-        yield f"{score} is that of the fp32 network: what int8 loses is to be measured"
+        loss = listed.fact(row, "quantisation_loss", pick.place)["value"]
+        said = f"int8 changed the proxy's by {-loss:+.3f}" if known(loss) else "what int8 loses is to be measured"
+        yield f"{score} is that of the fp32 network: {said}"
     yield from _origins(listed, pick.place)
 
 
@@ -231,6 +233,7 @@ def commands(found: Answer, db: str) -> list[str]:
         options += f" --name {shlex.quote(listed.study.name)}"
     chosen = [pick.answer for pick in found.picks] if found.compromise is None else [found.compromise]
     rows = list(dict.fromkeys(row for row in chosen if row is not None))
-    lines = [f"python -m search.export {listed.ids[r]} --to onnx -o {listed.ids[r]}{options}" for r in rows]
+    to = "toml" if listed.metric == "score" else "onnx"  # a formula trains nothing, so there are no weights
+    lines = [f"python -m search.export {listed.ids[r]} --to {to} -o {listed.ids[r]}{options}" for r in rows]
     unverified = [listed.ids[row] for row in rows if listed.verdict(row) == "unverified"]
     return lines + ([f"python -m search.verify --ids {','.join(unverified)}{options}"] if unverified else [])

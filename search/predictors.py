@@ -11,7 +11,7 @@ import numpy as np
 from evaluator.devices import cards
 from evaluator.record import Deployment, Measurement
 from evaluator.target import Target, target
-from search.devices import advice, calibrated, filled
+from search.devices import advice, calibrated, check_named, filled
 from search.latencies import Predictor, predictors_of
 from search.seeds import derive
 from search.store import Store
@@ -91,9 +91,11 @@ def _target(study: Study, store: Store, metric: str) -> Target:
     card = cards().get(name)
     try:
         place = target(text, study.deployment, card.profile if card else None, backend=study.backend)
+        tables = calibrated(store, study.deployment).get(place.device, ())
+        check_named(text, tables)
     except ValueError as error:
         raise StudyError(f"'{metric}': {error}") from error
-    return filled(calibrated(store, study.deployment).get(place.device, ()), place, text.split("/")[1:])
+    return filled(tables, place, text.split("/")[1:])
 
 
 def predicted(study: Study, architecture: Architecture) -> dict[str, Measurement]:

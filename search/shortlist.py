@@ -161,7 +161,9 @@ class Shortlist:
             have = [m for m in METRICS if (m in TRAINED or m in ZERO_COST) and self.frame[m].notna().any()]
             raise BudgetError(f"{budget.given}: no candidate of '{self.study.name}' has {budget.metric}; known of its "
                               f"trainings: {', '.join(have)}")  # fmt: skip
-        reason, hint = self.fact(0, budget.metric, where)["reason"], advice(self.targets[where][1])
+        reasons = [str(self.fact(row, budget.metric, where)["reason"]) for row in range(len(self.ids))]
+        reason = next((text for text in reasons if not text.startswith("not measured")), reasons[0])
+        hint = advice(self.targets[where][1], budget.metric)
         raise BudgetError(f"{budget.given}: {budget.metric} is known of no candidate: {reason}. {hint}. Known: "
                           f"{'; '.join(map(str, self.devices.values()))}")  # fmt: skip
 

@@ -211,6 +211,13 @@ class _Training:
         if changed:
             raise UsageError(f"'{self.folder}' holds another run ({changed[0]}); name another folder with -o")
 
+    def _mark(self) -> None:
+        """Say whose the folder is, once and whole: what a full disk leaves half-written could not be gone on from."""
+        if not (self.folder / RUN).exists():
+            scratch = self.folder / f".{RUN}"
+            scratch.write_text(json.dumps(self.identity, indent=1) + "\n")
+            scratch.replace(self.folder / RUN)
+
     def about(self) -> dict[str, Any]:
         """What the weights say of themselves."""
         from evaluator.interface import interface_of
@@ -245,7 +252,7 @@ class _Training:
                           num_anchors=anchors)  # fmt: skip
             if (self.folder / "last.safetensors").exists() and not (self.folder / STATE).exists():
                 self.say("note: the checkpoint of this run is gone, so it begins again")
-            (self.folder / RUN).write_text(json.dumps(self.identity, indent=1) + "\n")
+            self._mark()
             journal: Journal | None = None
 
             def watch(history: list[dict[str, float]]) -> None:
@@ -294,6 +301,7 @@ class _Training:
     def publish(self, store: Store | None, db: str) -> None:
         """Put the weights where `search.export --weights best` finds them, record the result, and say what is next."""
         from evaluator.full import best_epoch
+        from search.card import command
         from search.weights import cached
 
         best = best_epoch(self.history, self.task.objective)
@@ -310,8 +318,10 @@ class _Training:
         print(f"{self.folder / 'best.safetensors'}: {score} {point.get(score, math.nan):.3f}, epoch {best} of "
               f"{self.full.epochs}, chosen on the validation pictures that it is measured on")  # fmt: skip
         print(f"{self.folder / 'last.safetensors'}: {score} {self.history[-1].get(score, math.nan):.3f}")
-        print(f"next: python -m search.export {self.network} --to onnx --weights {self.folder / 'best.safetensors'} "
-              "-o exported")  # fmt: skip
+        where = [] if db == "csp.db" else ["--db", db]
+        line = command("python", "-m", "search.export", self.network, "--to", "onnx", "--weights",
+                       self.folder / "best.safetensors", "-o", "exported", *where)  # fmt: skip
+        print(f"next: {line}")
         if store is not None and store.architecture(self.found.architecture.id) is not None:
             self._record(store, point, best, name)  # a database that is busy is no reason to hide the result
             self.say(f"recorded in {db}")

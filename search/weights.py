@@ -106,11 +106,15 @@ def of_file(path: Path, architecture: Architecture) -> tuple[Interface | None, d
 
 
 def full_training(store: Store, identity: str) -> Weights | str | None:
-    """The best full training whose weights are at hand; or why those of it are not; or None if there was none."""
+    """The best full training whose weights are at hand; or why those of it are not; or None if there was none.
+
+    Of those on the data that was trained on last: scores on other data do not compare.
+    """
     from evaluator.metrics import METRICS
 
     rows = [m for m in store.measurements(identity) if m["detail"].get("training") == "full" and m["value"] is not None]
     rows = [m for m in rows if m["metric"] in ("ap", "accuracy")]
+    rows = [m for m in rows if m["task"] == rows[0]["task"]]  # the newest is first
     rows.sort(key=lambda m: m["value"], reverse=True)
     for row in rows:
         from evaluator.interface import Interface, about

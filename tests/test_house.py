@@ -45,7 +45,8 @@ def within(names: set[str], *allowed: str) -> set[str]:
 def test_imports_follow_the_rules_of_the_design(path):
     package, module = path.relative_to(ROOT).parts[0], ".".join(path.relative_to(ROOT).with_suffix("").parts)
     facts = ("space", "evaluator.record", "evaluator.metrics", "evaluator")
-    light = ("evaluator.target", "evaluator.devices", "evaluator.latency_table", "evaluator.roofline")
+    light = ("evaluator.target", "evaluator.devices", "evaluator.latency_table", "evaluator.roofline",
+             "evaluator.backends")  # fmt: skip
     if package == "space":
         assert not within(ours(path), "space")
     elif package == "evaluator":
@@ -86,6 +87,12 @@ def test_imports_follow_the_rules_of_the_design(path):
 )
 def test_the_driver_does_without_torch(module):
     code = f"import sys, {module}; assert not {{'torch', 'fvcore'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_names_of_backends_are_known_without_their_runtimes():
+    heavy = "{'torch', 'cv2', 'openvino', 'onnxruntime', 'tensorrt'}"
+    code = f"import sys, evaluator.backends as b; assert list(b.BACKENDS); assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -529,6 +529,8 @@ def run(given: Sequence[str] | None = None) -> int:
                     "device": device, "machine": here,
                     "arguments": {"threads": threads, "rounds": options.rounds, "backends": backends}}  # fmt: skip
     header["checksum"] = checksum(header)
+    if options.output.exists() and not options.output.is_file():
+        raise Fault(f"--output '{options.output}' is no file; name one to write")
     known = {} if options.again else {_key(run): run for run in earlier(options.output, header)}
     entries = _entries(manifest["models"], backends, threads, known)
 
@@ -593,7 +595,8 @@ def main(given: Sequence[str] | None = None) -> int:
     except Fault as error:
         text = str(error)
     except OSError as error:
-        text = "'{}' cannot be written: {}".format(error.filename or "the output", error.strerror or error)
+        name = f"'{error.filename}'" if error.filename else "the output"
+        text = f"{name} cannot be written: {error.strerror or error}"
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
     except KeyboardInterrupt:
         say("stopped before anything began")

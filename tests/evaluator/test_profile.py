@@ -75,6 +75,11 @@ def test_energy_is_what_the_counters_of_all_packages_rose_by(tmp_path, monkeypat
         counter.parent.mkdir()
         counter.write_text("1000000")
 
+    whole = tmp_path / "intel-rapl:2"
+    whole.mkdir()
+    (whole / "name").write_text("psys\n")
+    (whole / "energy_uj").write_text("secret")  # of the whole machine: not even read
+
     def run() -> None:  # 3 mJ in each package
         for counter in counters:
             counter.write_text(str(int(counter.read_text()) + 3000))

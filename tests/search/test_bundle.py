@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import re
 import shutil
 import signal
@@ -25,6 +26,7 @@ from evaluator import timing
 from evaluator.calibration import Specimen
 from evaluator.devices import cards
 from evaluator.latency_table import LatencyTable, fit
+from evaluator.record import environment
 from evaluator.target import target
 from search import bundle, ingest, pick
 from search.bundled import measure
@@ -254,10 +256,19 @@ def test_a_calibration_elsewhere_gives_the_device_a_table(packages, device, data
     with Store.open(str(database), read_only=True) as store:
         assert len(store.latency_tables()) == 1
 
+    def older(data):
+        for run in data["runs"]:
+            run["measured_at"] -= 60
+
+    assert ingest.main([str(rewrite(results, tmp_path / "older.json", older)), *given]) == 0
+    assert "older than what is stored" in capsys.readouterr().out
+    with Store.open(str(database), read_only=True) as store:
+        assert len(store.latency_tables()) == 1
+
     def few(data):
         data["runs"] = data["runs"][:8]
 
-    assert ingest.main([str(rewrite(results, tmp_path / "few.json", few)), *given]) == 1
+    assert ingest.main([str(rewrite(results, tmp_path / "few.json", few)), *given, "--device", "other"]) == 1
     assert "too few to fit a latency table" in capsys.readouterr().err
 
 
@@ -271,6 +282,29 @@ def test_the_same_file_twice_stores_nothing_twice(results, database, capsys):
         assert store.data_version() == before
     assert ingest.main([str(results), "--db", str(database), "--device", "other"]) == 0
     assert len(rows(database, "other")) == 24
+
+
+def test_an_older_file_takes_the_place_of_nothing(results, database, tmp_path, capsys):
+    def older(data):
+        for run in data["runs"]:
+            run["measured_at"] -= 60
+
+    assert ingest.main([str(results), "--db", str(database)]) == 0
+    before = rows(database)["value"].tolist()
+    assert ingest.main([str(rewrite(results, tmp_path / "older.json", older)), "--db", str(database)]) == 0
+    assert "6 runs are older than what is stored" in capsys.readouterr().out
+    assert rows(database)["value"].tolist() == before
+
+
+def test_latencies_of_the_study_itself_are_not_replaced(results, database, capsys):
+    with Store.open(str(database), read_only=True) as store:
+        before = store.frame("default")["latency_ms"]
+        own = store.study("default").config["device"]
+    for name in (own, environment().host):
+        assert ingest.main([str(results), "--db", str(database), "--device", name]) == 2
+        assert "would be mixed" in capsys.readouterr().err
+    with Store.open(str(database), read_only=True) as store:
+        assert store.frame("default")["latency_ms"].equals(before)
 
 
 def test_an_edited_run_is_refused_and_the_others_are_stored(results, database, tmp_path, capsys):
@@ -459,6 +493,7 @@ def test_the_script_refuses_bad_input_in_one_line(packages, device, tmp_path):
     assert "see --help" in fault("--fast")
     assert "without a slash" in fault("--device", "a/b")
     assert "it needs TensorRT's trtexec" in fault("--backend", "tensorrt") or shutil.which("trtexec")
+    assert "is no file" in fault("-o", str(board / "models"), "--again")
     assert "cannot be written" in fault("-o", str(board / "nowhere" / "results.json"))
     model.write_bytes(model.read_bytes() + b"x")
     assert f"{model.parent.name}/{model.name} was changed; unpack the bundle again" in fault()
@@ -514,7 +549,8 @@ def test_trtexec_is_driven_as_its_documentation_says(device, tmp_path, monkeypat
     ("arguments", "message"),
     [(["--top", "0"], "it must be at least 1"), (["--top", "2", "--front"], "exclude each other"),
      (["--ids", "nobody"], "no candidate 'nobody'"), (["--name", "x"], "no study 'x'"),
-     (["--precision", "int9"], "int9"), (["-o", "no/where.zip"], "cannot be written"), (["--fast"], "--fast")],
+     (["--precision", "int9"], "int9"), (["-o", "no/where.zip"], "cannot be written"),
+     (["-o", os.devnull], "is no zip"), (["-o", __file__], "is no zip"), (["--fast"], "--fast")],
 )  # fmt: skip
 def test_bad_input_to_bundle_is_one_line(device, capsys, arguments, message):
     assert bundle.main(["--db", str(device / "csp.db"), *arguments]) == 2
@@ -527,6 +563,7 @@ def test_a_device_card_says_what_to_measure(packages, device, database, tmp_path
     path = tmp_path / "pi5.zip"
     arguments = ["--db", str(device / "csp.db"), "--top", "1", "-o", str(path)]
     assert bundle.main([*arguments, "--device", "pi5"]) == 0
+    assert f"search.ingest results.json --db {device / 'csp.db'}" in capsys.readouterr().out
     with zipfile.ZipFile(path) as archive:
         archive.extractall(tmp_path / "pi")
     done = measured(packages, tmp_path / "pi", "--rounds", "3", "--backend", "onnxruntime")

@@ -115,6 +115,13 @@ def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store,
     assert found.method.startswith("latency table of 20")
     assert found.environment == environment().id
 
+    at = {"calibrated": {"deployment": PI.deployment.to_dict()}}
+    store.add_latency_table(**place, data={"ms": 6.0, "error": 0.1, **at}, environment=None)
+    larger = replace(PI, deployment=replace(PI.deployment, height=512, width=512))
+    (same,), (other,) = (predictors_of(store, where, load=Table) for where in (PI, larger))
+    assert (same.error, other.error) == ({"median": 0.1}, {})
+    assert other.method == f"{same.method}, calibrated at 256x256"
+
     monkeypatch.setattr(latencies, "cards", lambda: {"board5": latencies.cards})
     monkeypatch.setattr(latencies, "known_error", lambda card: {"median": 0.6, "n": 3})
 
@@ -147,10 +154,11 @@ def test_a_target_is_found_by_name_and_defaults_to_where_the_study_was_timed(sto
     row, there = store.study("default"), devices(store, "default")
     assert find(None, row, there)[1] == Target(device=MACHINE.host, backend="onnxruntime", deployment=DEPLOYMENT)
     assert find("host", row, there)[1].device == environment().host
-    assert find("board5/ncnn/int8", row, there)[1] == Target(
-        device="board5", backend="ncnn", deployment=Deployment(precision="int8")
+    assert find("board5/openvino/int8", row, there)[1] == Target(
+        device="board5", backend="openvino", deployment=Deployment(precision="int8")
     )
-    for text, message in (("board6", "did you mean 'board5'"), ("board5/ncnn/int4", "did you mean 'int8'"),
+    for text, message in (("board6", "did you mean 'board5'"), ("board5/openvino/int4", "did you mean 'int8'"),
+                          ("board5/openvnio", "did you mean 'openvino'"),
                           ("board5/a/b/c", "not of the form")):  # fmt: skip
         with pytest.raises(TargetError, match=message):
             find(text, row, there)
@@ -175,5 +183,13 @@ def test_what_a_target_leaves_open_is_what_was_measured_there(store):
     assert found("board5") == found("board5/ncnn") == found("board5/ncnn/fp32") == ("ncnn", "fp32", 4, 256)
     assert found("board5/ncnn/int8") == ("ncnn", "int8", 2, 256)
     assert found("board5/openvino") == ("openvino", "fp32", 1, 256)  # nothing was measured on it: the study's own
-    where = find("board5", row, there)[1]
+    assert found("board5/ncnn/fp16") == ("ncnn", "fp16", 1, 256)
+    store.record(second, [timed(6.0, backend="onnxruntime", **at(threads=8))])
+    nearest = find("board5", row, devices(store, "default"))[1]  # less than ncnn, but the study's own runtime
+    assert (nearest.backend, nearest.deployment.threads) == ("onnxruntime", 8)
+    store.record(second, [timed(7.0, device="own", **at(height=96, batch=2))])  # bundled for a card of the user's own
+    own = find("own", row, devices(store, "default"))[1]
+    assert (own.deployment.height, own.deployment.batch) == (96, 2)
+    assert latency(known(store, "default", own), second)["value"] == 7.0
+    where = find("board5/ncnn", row, there)[1]
     assert latency(known(store, "default", where, predictors=[]), second)["value"] == 5.0

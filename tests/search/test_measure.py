@@ -129,6 +129,11 @@ def test_latencies_of_the_study_itself_are_not_replaced_unasked(folder, measure)
     after = frame_of(folder)
     assert after["latency_ms"].tolist() == before["latency_ms"].tolist()
     assert after["process_peak_bytes"].notna().sum() == 1
+    (identity,) = after.loc[after["process_peak_bytes"].notna(), "id"]
+    with Store.open(str(folder / "csp.db"), create=False, read_only=True) as store:
+        own = store.study("tiny").config["deployment_id"]
+    found = {row["metric"] for row in rows_of(folder, identity) if row["backend"] and row["deployment"] == own}
+    assert found == {"latency_ms", "process_peak_bytes", "energy_mj"}, "a throughput or a median of another timing"
 
 
 def test_after_ctrl_c_the_same_command_goes_on(folder, measure):

@@ -92,6 +92,8 @@ def test_a_search_goes_on_with_the_predictor_that_it_began_with(store):
     ("latency_ms@pi7 <= 3", "cards: .*pi5"),
     ("latency_ms@pi5/onnxruntime/fp32/2 <= 3", "not of the form"),
     ("latency_ms@gtx-1080-ti/cuda/bf16 <= 3", "cannot predict it"),
+    ("latency_ms@pi5/onnxrutime <= 3", "no backend 'onnxrutime'; did you mean 'onnxruntime'"),
+    ("latency_ms@pi5/onnxruntime/int9 <= 3", "no precision 'int9'"),
 ])  # fmt: skip
 def test_a_device_that_nothing_is_known_of_is_refused(store, text, says):
     with pytest.raises(StudyError, match=says):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,13 +21,14 @@ from evaluator.full import mosaic, train_full
 from evaluator.full_recipe import FullRecipe, full_recipe
 from evaluator.interface import about
 from evaluator.recipe import recipe_for
-from evaluator.record import Fidelity, Job
+from evaluator.record import Fidelity, Job, Measurement
 from evaluator.tasks import TASKS, TaskError
 from evaluator.tasks.scenes import scene
 from evaluator.weights import read
 from search.export import main as export
 from search.store import Proposal, Store
 from search.train import main
+from search.weights import cached
 from space.lower import lower
 from space.module import Network
 from tests.databases import MACHINE, RECIPE, config, trained
@@ -140,6 +142,8 @@ def test_ctrl_c_stops_with_130_and_the_same_command_ends_it_and_is_found_again(p
         job, evaluation = trained(DETECTOR, 1, np.random.default_rng(0))
         store.record_evaluation(job, RECIPE, evaluation, MACHINE)
         store.finish(row.id, 0, "complete")
+        store.record(DETECTOR, [Measurement(metric="ap", value=0.999, task="other data", detail={
+            "training": "full", "weights": "other"})])  # fmt: skip
         before = store.frame("default").set_index("id").loc[identity]
     arguments = [identity, "--data", "boxes", "--size", "64", "--epochs", "3", "--batch", "4", "--threads", "1", "-o",
                  str(tmp_path / "run")]  # fmt: skip
@@ -168,8 +172,11 @@ def test_ctrl_c_stops_with_130_and_the_same_command_ends_it_and_is_found_again(p
     assert main(arguments) == 0  # nothing is left to do, and nothing is recorded twice
     with Store.open("csp.db") as store:
         assert len([row for row in store.evaluations(identity) if row["task"].startswith("data:")]) == 1
+    shutil.copy(tmp_path / "run" / "best.safetensors", cached("other"))
     assert export([identity, "--to", "onnx", "-o", str(tmp_path / "out")]) == 0
-    assert json.loads((tmp_path / "out" / "card.json").read_text())["weights"][0][1].startswith("of a full training")
+    card = json.loads((tmp_path / "out" / "card.json").read_text())["weights"]
+    assert card[0][1].startswith("of a full training")
+    assert "0.999" not in str(card), "an earlier training on other data, whose score does not compare"
 
 
 def test_what_trains_is_logged_for_tensorboard(place, tmp_path):
@@ -214,6 +221,10 @@ def test_a_folder_with_another_run_is_refused(place, tmp_path, capsys):
     assert main([*arguments, "--epochs", "1"]) == 0
     assert main([*arguments, "--epochs", "2"]) == 2
     assert "holds another run (epochs 1, not 2)" in capsys.readouterr().err
+    mark = tmp_path / "run" / "run.json"
+    before = mark.stat().st_mtime_ns
+    assert main([*arguments, "--epochs", "1"]) == 0
+    assert mark.stat().st_mtime_ns == before, "a full disk would leave it half-written"
 
 
 def test_a_training_is_kept_where_it_is_asked_for():
