@@ -1,4 +1,8 @@
-"""ncnn on the CPU, from its own network file that we write directly. ncnn has no batch: one image at a time."""
+"""ncnn on the CPU, from its own network file that we write directly. ncnn has no batch: one image at a time.
+
+fp32 only. With bf16 storage ncnn 1.0.20261020 computed noise in grouped convolutions that are not depthwise, and wrote
+past its memory (2026-11, x86); its fp16 is for Arm processors, where nobody has checked it yet.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,9 @@ class Net:
         option = self._net.opt
         option.num_threads = threads
         option.openmp_blocktime = 0  # spinning threads would burn the cores that the next candidate of the round needs
-        # fp32 means it: ncnn would keep values in half precision wherever the processor can.
+        # Else ncnn computes in half precision wherever the processor can.
         option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = False
-        option.use_bf16_packed = option.use_bf16_storage = False
+        option.use_bf16_storage = False
         if self._net.load_param(str(param)) or self._net.load_model(str(param.with_suffix(".bin"))):
             raise ValueError(f"ncnn does not read {param.name}")
         self._names = sorted(name for name in self._net.output_names() if name.startswith("output"))
@@ -66,7 +70,7 @@ def load(folder: Path, threads: int) -> Callable[[], object]:
 
 @backend("ncnn", module="ncnn", package="ncnn", install="csp-explorer[ncnn]", precisions=("fp32",), load=load)
 def prepare(graph: Graph, deployment: Deployment, weights: Weights, calibration: Array | None) -> Runner:
-    """ncnn, its values and weights in fp32."""
+    """ncnn, with its values and weights in fp32."""
     if deployment.batch > 1:
         raise ValueError(f"backend 'ncnn' runs one image at a time; batch {deployment.batch} is not possible, use 1")
     files = to_ncnn(graph, weights)
