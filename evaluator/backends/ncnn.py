@@ -19,6 +19,9 @@ from space.graph import Graph
 from space.ncnn import to_ncnn
 from space.onnx import Weights
 
+FILES = ("model.ncnn.param", "model.ncnn.bin")
+"""Network and weights, as ncnn's converter calls them."""
+
 
 class Net:
     """A network file, and the weight file beside it, ready to run. Raises ValueError where ncnn cannot read them."""
@@ -30,6 +33,9 @@ class Net:
         option = self._net.opt
         option.num_threads = threads
         option.openmp_blocktime = 0  # spinning threads would burn the cores that the next candidate of the round needs
+        # As ncnn's own benchmark has them: maps are not given back to the system, and faulted in, again and again.
+        self._allocators = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()
+        option.blob_allocator, option.workspace_allocator = self._allocators
         # Else ncnn computes in half precision wherever the processor can.
         option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = False
         option.use_bf16_storage = False
@@ -51,20 +57,20 @@ def own(image: Array) -> Any:
     """An image [1, C, H, W] as ncnn has it. In memory of its own: layers that work in place would write into ours."""
     import ncnn
 
-    return ncnn.Mat(image[0]).clone()
+    array = np.ascontiguousarray(image[0])  # named: a Mat does not keep the array alive whose memory it reads
+    return ncnn.Mat(array).clone()
 
 
 def write(folder: Path, files: tuple[str, bytes]) -> Path:
     """Write both files of a network into a folder; returns the network file."""
-    param = folder / "model.param"
-    param.write_text(files[0])
-    param.with_suffix(".bin").write_bytes(files[1])
-    return param
+    (folder / FILES[0]).write_text(files[0])
+    (folder / FILES[1]).write_bytes(files[1])
+    return folder / FILES[0]
 
 
 def load(folder: Path, threads: int) -> Callable[[], object]:
     """One inference of a saved model."""
-    net, image = Net(folder / "model.param", threads), own(np.load(folder / "image.npy"))
+    net, image = Net(folder / FILES[0], threads), own(np.load(folder / "image.npy"))
     return lambda: net(image)
 
 
