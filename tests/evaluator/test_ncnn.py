@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from evaluator.backends import BACKENDS
+from evaluator.backends import BACKENDS, fixed_image
+from evaluator.backends.ncnn import FILES, load
 from evaluator.oracle import check
 from evaluator.record import Deployment
 from space.blocks import BLOCKS
@@ -74,3 +75,24 @@ def test_operators_agree_with_torch_on_odd_sizes(channels, size):
     agree(g := new(), g.conv(0, 2 * channels, name="grouped", groups=channels), g.maxout(0, channels))
     for name in ACTIVATIONS + OTHER_ACTIVATIONS:
         agree(g := new(name), g.conv(0, channels, name="conv", groups=channels), g.norm(0), g.act(0))
+
+
+def test_a_saved_network_gives_the_same_on_more_threads(tmp_path):
+    (architecture,) = proposals("resx", 1)
+    graph, place = lower(architecture, 64, 96), Deployment(height=64, width=96, batch=1)
+    runner = BACKENDS.get("ncnn")(graph, place)
+    runner.save(tmp_path)
+    wanted = runner.outputs(fixed_image(graph, place))
+    for threads in (1, 3):
+        found = load(tmp_path, threads)()
+        for a, b in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(np.array(a)[None], b, atol=1e-4 * np.abs(b).max())
+    (tmp_path / FILES[0]).write_text("no network")
+    with pytest.raises(ValueError, match=r"ncnn does not read model\.ncnn\.param"):
+        load(tmp_path, 1)
+
+
+def test_a_batch_is_refused_in_one_line():
+    graph = (g := Builder((3, 8, 8), activation="relu")).graph([g.act(0)])
+    with pytest.raises(ValueError, match="one image at a time; batch 2 is not possible, use 1"):
+        BACKENDS.get("ncnn")(graph, Deployment(height=8, width=8, batch=2))
