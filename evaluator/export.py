@@ -24,6 +24,7 @@ FORMATS = {
     "torchscript": "traced and frozen",
     "torch": "a state_dict, and the source of a module that needs torch alone",
     "safetensors": "a state_dict with what it is of, which `--weights` reads",
+    "ncnn": "network and weights as ncnn reads them, fp32",
     "darknet": "network and weights as darknet reads them",
 }
 """What a network with weights can be written as."""

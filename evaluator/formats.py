@@ -209,6 +209,19 @@ def _safetensors(work: _Work) -> Written:
                    difference=difference, note="for `search.export --weights`, or any reader")  # fmt: skip
 
 
+def _ncnn(work: _Work) -> Written:
+    from evaluator.backends.ncnn import FILES, Net, own
+    from evaluator.backends.ncnn import write as write_ncnn
+    from space.ncnn import to_ncnn
+
+    weights = {name: value.numpy() for name, value in work.folded.state_dict().items()}
+    net = Net(write_ncnn(work.folder, to_ncnn(work.graph, weights)), threads=1)
+    got = [np.array(mat)[None] for mat in net(own(work.normal.numpy()))]
+    difference = work.compare(FILES[0], got, work.network(work.normal))
+    return Written(format="ncnn", files=FILES, runtime=_version("ncnn"), difference=difference,
+                   note="raw outputs; takes one image of normalised pixels")  # fmt: skip
+
+
 def _darknet(work: _Work) -> Written:
     from space.darknet import parse
     from space.darknet import write as cfg
@@ -237,5 +250,6 @@ _WRITERS: dict[str, Callable[[_Work], Written]] = {
     "torchscript": _torchscript,
     "torch": _torch,
     "safetensors": _safetensors,
+    "ncnn": _ncnn,
     "darknet": _darknet,
 }

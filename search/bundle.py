@@ -1,8 +1,9 @@
-"""python -m search.bundle: candidates as ONNX files, with the script that measures them on a device that is not here.
+"""python -m search.bundle: candidates as files, with the script that measures them on a device that is not here.
 
-The zip holds `manifest.json`, `models/` and `measure.py` (`search.bundled.measure`), which needs nothing of ours. Every
-model carries sampled outputs of one fixed input, so that the device's runtime is checked before it is timed. Weights
-are random from a seed: latency does not depend on them. `search.ingest` reads what comes back.
+The zip holds `manifest.json`, `models/` (ONNX, and ncnn's own files) and `measure.py` (`search.bundled.measure`), which
+needs nothing of ours. Every model carries sampled outputs of one fixed input, so that the device's runtime is checked
+before it is timed. Weights are random from a seed: latency does not depend on them. `search.ingest` reads what comes
+back.
 """
 
 from __future__ import annotations
@@ -184,21 +185,19 @@ def write(path: Path, row: StudyRow, models: Sequence[Model], *, device: str | N
     Whatever the models are: the manifest keeps the `role` and `spec` of each, and `search.ingest` reads them by role.
     Raises OSError where the file cannot be written.
     """
-    from space.onnx import to_onnx
-
     files: dict[str, bytes] = {"measure.py": Path(measure.__file__).read_bytes()}
     entries: list[dict[str, Any]] = []
     known: dict[tuple[str, int], dict[str, Any]] = {}
     for model in models:
         key = (model.id, model.deployment.batch)
         if key not in known:
-            file = f"models/{model.id}.onnx"
-            files[file] = to_onnx(
-                model.graph, coarse_weights(model.graph), batch=model.deployment.batch
-            ).SerializeToString()
+            onnx, *ncnn = made = exported(model)
+            files |= made
             shape = [model.deployment.batch, *model.graph.nodes[0].shape]
-            known[key] = {"file": file, "sha256": hashlib.sha256(files[file]).hexdigest(), "input": shape,
-                          "reference": {"seed": SEED, "outputs": reference(files[file], shape)}}  # fmt: skip
+            known[key] = {**_listed(made, onnx), "input": shape,
+                          "reference": {"seed": SEED, "outputs": reference(made[onnx], shape)}}  # fmt: skip
+            if ncnn:
+                known[key]["ncnn"] = [_listed(made, name) for name in ncnn]
         entries.append(_entry(model, known[key]))
     manifest: dict[str, Any] = {
         "format": measure.FORMAT,
@@ -212,6 +211,23 @@ def write(path: Path, row: StudyRow, models: Sequence[Model], *, device: str | N
     manifest["digest"] = measure.checksum(manifest)
     files["manifest.json"] = json.dumps(manifest, indent=1).encode()
     return _zip(path, files)
+
+
+def exported(model: Model) -> dict[str, bytes]:
+    """A model's files by their names in the bundle: its ONNX file, then ncnn's two where it has no batch."""
+    from space.ncnn import to_ncnn
+    from space.onnx import to_onnx
+
+    weights, path = coarse_weights(model.graph), f"models/{model.id}"
+    files = {f"{path}.onnx": to_onnx(model.graph, weights, batch=model.deployment.batch).SerializeToString()}
+    if model.deployment.batch == 1:
+        text, binary = to_ncnn(model.graph, weights)
+        files |= {f"{path}.param": text.encode(), f"{path}.bin": binary}
+    return files
+
+
+def _listed(files: Mapping[str, bytes], name: str) -> dict[str, str]:
+    return {"file": name, "sha256": hashlib.sha256(files[name]).hexdigest()}
 
 
 def coarse_weights(graph: Graph) -> dict[str, Any]:

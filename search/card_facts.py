@@ -90,7 +90,8 @@ def use(plan: Plan) -> list[str]:
     classes = ", ".join(interface.classes[:80]) + (", …" if len(interface.classes) > 80 else "")
     lines = [f"onnx, openvino and torchscript take `image` [{plan.batch}, 3, {plan.height}, {plan.width}] float32: "
              f"{takes}; they give {OUTPUTS[plan.outputs]}.",
-             f"torch, safetensors and darknet hold the network alone: it takes {normal} and gives {OUTPUTS['raw']}.",
+             f"ncnn, torch, safetensors and darknet hold the network alone: it takes {normal} and gives "
+             f"{OUTPUTS['raw']}.",
              f"Classes: {classes}."]  # fmt: skip
     if interface.anchors:
         levels = "; ".join(", ".join(f"{w}x{h}" for w, h in level) for level in interface.anchors)

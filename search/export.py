@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from search.store import Store
     from search.weights import Weights
 
-Format = Literal["onnx", "torchscript", "torch", "safetensors", "openvino", "darknet", "toml", "html", "optuna"]
+Format = Literal["onnx", "torchscript", "torch", "safetensors", "openvino", "ncnn", "darknet", "toml", "html", "optuna"]
 MARK = "card.json"
 """The file that every export has."""
 TIME_LIMIT = 900.0
 """Processor seconds that writing and checking may take."""
-INSTALL = {"openvino": "openvino"}
+INSTALL = {"openvino": "openvino", "ncnn": "ncnn"}
 """Formats whose runtime is no dependency."""
 
 app = App(
@@ -61,8 +61,8 @@ def run(
         Id of a candidate (or its beginning), an architecture's .json or .toml file, or a published network's name;
         left out where only a whole study is exported (optuna).
     to
-        Format; may be repeated. onnx, torchscript, openvino: models that run; torch, safetensors, darknet: weights for
-        these tools; toml: the architecture; html: the card as a page; optuna: the whole study.
+        Format; may be repeated. onnx, torchscript, openvino: models that run; ncnn, torch, safetensors, darknet:
+        network and weights for these tools; toml: the architecture; html: the card as a page; optuna: the whole study.
     output
         Folder to write; it appears whole or not at all.
     weights
@@ -113,6 +113,8 @@ def _check(network: str | None, formats: tuple[str, ...], output: Path, batch: i
         raise UsageError("name what to export: the id of a candidate, a file, or a published network")
     if not 1 <= batch <= 4096:
         raise UsageError(f"--batch is {batch}; it must be 1 to 4096")
+    if batch > 1 and "ncnn" in formats:
+        raise UsageError(f"--batch is {batch}; ncnn runs one image at a time: leave --batch or --to ncnn out")
     if seed is not None and (seed < 0 or weights not in (None, "random")):
         raise UsageError(f"--seed is {seed}; it is the seed of --weights random, 0 or more")
     for option, value in (("outputs", outputs), ("pixels", pixels)):

@@ -75,18 +75,18 @@ def random_weights(graph: Graph, seed: int = 0) -> dict[str, np.ndarray[Any, Any
     return weights
 
 
-def _norm(weights: Weights, name: str) -> dict[str, np.ndarray[Any, Any]]:
+def normalisation(weights: Weights, name: str) -> dict[str, np.ndarray[Any, Any]]:
     keys = ("weight", "bias", "running_mean", "running_var")
     return {key: np.asarray(weights[f"{name}.bn.{key}"], np.float32) for key in keys}
 
 
-def _folded(weights: Weights, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+def folded(weights: Weights, name: str) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
     """Kernel and bias of a convolution unit, from folded or unfolded weights in torch's names."""
     kernel = np.asarray(weights[f"{name}.conv.weight"], np.float32)
     if f"{name}.bn.weight" not in weights:
         bias = weights.get(f"{name}.conv.bias")
         return kernel, None if bias is None else np.asarray(bias, np.float32)
-    bn = _norm(weights, name)
+    bn = normalisation(weights, name)
     scale = bn["weight"] / np.sqrt(bn["running_var"] + np.float32(EPS))
     return kernel * scale[:, None, None, None], bn["bias"] - bn["running_mean"] * scale
 
@@ -192,7 +192,7 @@ class _Emitter:
         if apart:
             kernel, bias = np.asarray(weights[f"{name}.conv.weight"], np.float32), None
         else:
-            kernel, bias = _folded(weights, name)
+            kernel, bias = folded(weights, name)
         inputs = [*xs, self.constant(f"{name}.weight", kernel)]
         if bias is not None:
             inputs.append(self.constant(f"{name}.bias", bias))
@@ -205,7 +205,7 @@ class _Emitter:
             self.activate(op.activation, plain, v)
 
     def norm(self, name: str, x: str, v: str, activation: str | None, weights: Weights) -> None:
-        bn = [self.constant(f"{name}.bn.{key}", array) for key, array in _norm(weights, name).items()]
+        bn = [self.constant(f"{name}.bn.{key}", array) for key, array in normalisation(weights, name).items()]
         plain = self.node("BatchNormalization", [x, *bn], f"{v}_norm" if activation else v, epsilon=EPS)
         if activation:
             self.activate(activation, plain, v)

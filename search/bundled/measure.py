@@ -1,8 +1,9 @@
 """Measure the networks of a bundle on this device: `python measure.py --device NAME`, in the folder of manifest.json.
 
-It needs Python 3.8 or newer and onnxruntime (`pip install onnxruntime`), and nothing of CSP Explorer. OpenCV (cv2.dnn)
-and TensorRT's trtexec are used too where they are found. Each network's outputs are compared with the bundle's before
-it is timed. Then all of them run round-robin: once a round, in a new random order, so that load falls on all alike.
+It needs Python 3.8 or newer and onnxruntime (`pip install onnxruntime`), and nothing of CSP Explorer. OpenCV (cv2.dnn),
+ncnn (`pip install ncnn`) and TensorRT's trtexec are used too where they are found. Each network's outputs are compared
+with the bundle's before it is timed. Then all of them run round-robin: once a round, in a new random order, so that
+load falls on all alike.
 
 results.json is written after every tenth round: after Ctrl-C the same command goes on. Take it back to the machine with
 the database: `python -m search.ingest results.json`. Close what else runs here; networks do not know that you wait.
@@ -125,7 +126,7 @@ def race(turns: Sequence[Turn], rounds: int, order: random.Random) -> list[list[
 
 def machine() -> Json:
     """What this machine is; null where it does not say."""
-    versions = {name: _version(name) for name in ("onnxruntime", "numpy", "cv2")}
+    versions = {name: _version(name) for name in ("onnxruntime", "numpy", "cv2", "ncnn")}
     try:
         memory: int | None = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -247,6 +248,51 @@ class OpenCV:
         return [sample(values) for values in self._run()]
 
 
+class Ncnn:
+    """ncnn on the processor, in fp32, from its own files beside the ONNX file."""
+
+    name = "ncnn"
+    install = "pip install ncnn"
+    precisions = ("fp32",)
+
+    @staticmethod
+    def found() -> bool:
+        return _importable("ncnn")
+
+    def __init__(self, path: Path, model: Json, threads: int) -> None:
+        import ncnn
+
+        if "ncnn" not in model:
+            raise Unfit("ncnn runs one image at a time")
+        self._net = ncnn.Net()
+        option = self._net.opt
+        option.num_threads = threads
+        option.openmp_blocktime = 0  # as for onnxruntime: no spinning
+        self._allocators = ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator()  # as ncnn's own benchmark has them
+        option.blob_allocator, option.workspace_allocator = self._allocators
+        option.use_fp16_packed = option.use_fp16_storage = option.use_fp16_arithmetic = False  # Arm's default
+        if any([self._net.load_param(str(path.with_suffix(".param"))),
+                self._net.load_model(str(path.with_suffix(".bin")))]):  # fmt: skip
+            raise Unfit("ncnn does not read it")
+        image = _image(model)[0]  # a name of its own: a Mat does not keep the array alive whose memory it reads
+        self._image = ncnn.Mat(image).clone()
+        self._names = [f"output{k}" for k in range(len(model["reference"]["outputs"]))]
+        self.turn = clocked(self._run)
+
+    def _run(self) -> list[Any]:
+        extractor = self._net.create_extractor()
+        extractor.input("image", self._image)
+        found = [extractor.extract(name) for name in self._names]
+        if any(status for status, _ in found):
+            raise Unfit("ncnn does not run it")
+        return [values for _, values in found]
+
+    def outputs(self) -> list[Json]:
+        import numpy
+
+        return [sample(numpy.array(values)) for values in self._run()]
+
+
 class TrtExec:
     """TensorRT through its own tool trtexec; a process times `BLOCK` inferences, transfers included."""
 
@@ -298,7 +344,7 @@ class TrtExec:
         return [sample(numpy.asarray(found[name])) for name in sorted(found)]
 
 
-BACKENDS: dict[str, Any] = {backend.name: backend for backend in (OnnxRuntime, OpenCV, TrtExec)}
+BACKENDS: dict[str, Any] = {backend.name: backend for backend in (OnnxRuntime, OpenCV, Ncnn, TrtExec)}
 
 
 def _importable(name: str) -> bool:
@@ -424,13 +470,13 @@ def read_manifest(folder: Path) -> Json:
         raise Fault(f"manifest.json is not of a bundle of format {FORMAT}")
     if manifest.get("digest") != checksum({key: value for key, value in manifest.items() if key != "digest"}):
         raise Fault(f"manifest.json was changed; {again}")
-    for model in manifest["models"]:
+    for file in [file for model in manifest["models"] for file in [model, *model.get("ncnn", [])]]:
         try:
-            data = (folder / model["file"]).read_bytes()
+            data = (folder / file["file"]).read_bytes()
         except OSError:
-            raise Fault("{} is missing; {}".format(model["file"], again)) from None
-        if hashlib.sha256(data).hexdigest() != model["sha256"]:
-            raise Fault("{} was changed; {}".format(model["file"], again))
+            raise Fault("{} is missing; {}".format(file["file"], again)) from None
+        if hashlib.sha256(data).hexdigest() != file["sha256"]:
+            raise Fault("{} was changed; {}".format(file["file"], again))
     return manifest
 
 

@@ -29,6 +29,11 @@ TINY = Architecture(stem=Stem(width=8), stages=(Stage(block="conv", depth=1, wid
                     head=Head(kind="classifier", fusion=None, width=None, maxout=None)).canonical()  # fmt: skip
 
 
+def small(name: str, precision: str = "fp32") -> Deployment:
+    """`SMALL` for a backend: ncnn has no batch."""
+    return replace(SMALL, precision=precision, batch=1 if name == "ncnn" else 2)
+
+
 def graph_of(architecture, deployment=SMALL):
     return lower(architecture, deployment.height, deployment.width, num_classes=deployment.num_classes)
 
@@ -56,9 +61,9 @@ def test_a_card_computes_what_torch_computes(name, precision, networks):
 def test_every_runtime_computes_what_torch_computes(name, precision, networks):
     if reason := BACKENDS.get(name).missing(precision):
         with pytest.raises(ValueError, match="does not compute in"):
-            BACKENDS.get(name)(networks[0], replace(SMALL, precision=precision))
+            BACKENDS.get(name)(networks[0], small(name, precision))
         pytest.skip(reason)
-    place = replace(SMALL, precision=precision)
+    place = small(name, precision)
     for graph in networks if precision != "int8" else networks[:1]:
         runner = BACKENDS.get(name)(graph, place)
         if precision == "int8":
@@ -79,7 +84,7 @@ def test_the_compiled_network_computes_what_torch_computes():
         check(graph, place, runner)
 
 
-@pytest.mark.parametrize("name", ["eager", "onnxruntime", "openvino", "opencv"])
+@pytest.mark.parametrize("name", ["eager", "ncnn", "onnxruntime", "openvino", "opencv"])
 def test_folded_weights_of_a_training_are_those_that_run(name):
     (architecture,) = proposals("dense_pre", 1)  # normalisations that cannot be folded stay
     graph = graph_of(architecture)
@@ -88,12 +93,13 @@ def test_folded_weights_of_a_training_are_those_that_run(name):
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.1, 0.1)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
-    image = np.random.default_rng(0).standard_normal((2, 3, 64, 96), dtype=np.float32)
+    place = small(name)
+    image = np.random.default_rng(0).standard_normal((place.batch, 3, 64, 96), dtype=np.float32)
     with torch.inference_mode():
         expected = [y.numpy() for y in network(torch.from_numpy(image))]
     for form in (network, fold(network)):
         weights = {key: value.numpy() for key, value in form.state_dict().items()}
-        for found, wanted in zip(BACKENDS.get(name)(graph, SMALL, weights).outputs(image), expected, strict=True):
+        for found, wanted in zip(BACKENDS.get(name)(graph, place, weights).outputs(image), expected, strict=True):
             np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
 
 

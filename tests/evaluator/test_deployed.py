@@ -130,7 +130,7 @@ def test_an_export_that_differs_is_refused(tmp_path):
 @pytest.mark.parametrize("outputs", ["raw", "decoded", "nms"])
 def test_every_format_is_written_and_agrees(outputs, tmp_path):
     names = ("onnx", "torchscript") if outputs != "nms" else ("onnx", "openvino", "torchscript", "torch",
-                                                              "safetensors", "darknet")  # fmt: skip
+                                                              "safetensors", "ncnn", "darknet")  # fmt: skip
     for one in export(plan(tmp_path, *names, outputs=outputs)):
         assert one.difference <= 1e-4
         assert all((tmp_path / file).stat().st_size for file in one.files)

@@ -52,7 +52,7 @@ ALONE = (
 def packages(tmp_path_factory):
     """A folder with the runtimes and nothing else that is installed here."""
     folder = tmp_path_factory.mktemp("packages")
-    for name in ("numpy", "onnxruntime", "cv2"):
+    for name in ("numpy", "onnxruntime", "cv2", "ncnn"):
         home = Path(find_spec(name).submodule_search_locations[0])
         for path in (home, *home.parent.glob(f"{name}.libs"), *home.parent.glob(f"opencv*{name[-1]}*.libs")):
             if path.exists() and not (folder / path.name).exists():
@@ -87,9 +87,9 @@ def measured(packages: Path, folder: Path, *arguments: str) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def results(packages, device):
-    """What the script wrote: two runtimes, three candidates, twelve rounds."""
+    """What the script wrote: three runtimes, three candidates, twelve rounds."""
     done = measured(packages, device / "board", "--device", "board", "--rounds", "12", "--backend", "onnxruntime",
-                    "--backend", "opencv", "-o", "first.json")  # fmt: skip
+                    "--backend", "opencv", "--backend", "ncnn", "-o", "first.json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "python -m search.ingest first.json" in done.stdout
     return device / "board" / "first.json"
@@ -123,9 +123,10 @@ def test_a_bundle_holds_what_its_manifest_says_and_is_the_same_again(device, tmp
     with zipfile.ZipFile(device / "bundle.zip") as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     manifest = json.loads(files.pop("manifest.json"))
-    assert set(files) == {"measure.py", *(model["file"] for model in manifest["models"])}
+    listed = [file for model in manifest["models"] for file in (model, *model["ncnn"])]
+    assert {"measure.py", *(file["file"] for file in listed)} == set(files)
+    assert all(hashlib.sha256(files[file["file"]]).hexdigest() == file["sha256"] for file in listed)
     for model in manifest["models"]:
-        assert hashlib.sha256(files[model["file"]]).hexdigest() == model["sha256"]
         assert model["role"] == "candidate"
         assert model["input"] == [1, 3, 256, 256]
         assert len(model["reference"]["outputs"][0]["values"]) == measure.SAMPLES
@@ -206,10 +207,10 @@ def test_what_the_script_measured_comes_back_as_rows_of_the_device(results, data
     found = rows(database)
     assert before == 0
     assert set(zip(found["backend"], found["metric"], strict=True)) == {
-        (backend, metric) for backend in ("onnxruntime", "opencv")
+        (backend, metric) for backend in ("onnxruntime", "opencv", "ncnn")
         for metric in ("latency_ms", "latency_median_ms", "latency_p90_ms", "latency_cpu_ms")
     }  # fmt: skip
-    assert len(found) == 24
+    assert len(found) == 36
     data = json.loads(results.read_text())
     run = data["runs"][0]
     row = found[(found["id"] == run["id"]) & (found["backend"] == "onnxruntime") & (found["metric"] == "latency_ms")]
@@ -277,11 +278,11 @@ def test_the_same_file_twice_stores_nothing_twice(results, database, capsys):
     with Store.open(str(database)) as store:
         before = store.data_version()
     assert ingest.main([str(results), "--db", str(database)]) == 0
-    assert "6 runs are stored already" in capsys.readouterr().out
+    assert "9 runs are stored already" in capsys.readouterr().out
     with Store.open(str(database)) as store:
         assert store.data_version() == before
     assert ingest.main([str(results), "--db", str(database), "--device", "other"]) == 0
-    assert len(rows(database, "other")) == 24
+    assert len(rows(database, "other")) == 36
 
 
 def test_an_older_file_takes_the_place_of_nothing(results, database, tmp_path, capsys):
@@ -315,7 +316,7 @@ def test_an_edited_run_is_refused_and_the_others_are_stored(results, database, t
     output = capsys.readouterr()
     assert f"refused: run 2 ({data['runs'][1]['id']} on onnxruntime): it was changed" in output.err
     assert "stored 2 candidates" in output.out
-    assert len(rows(database)) == 20
+    assert len(rows(database)) == 32
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.9, 0.9999])
@@ -374,7 +375,7 @@ def test_a_run_that_cannot_be_is_refused_with_its_reason(results, database, tmp_
     output = capsys.readouterr()
     assert reason in output.err
     assert "Traceback" not in output.err
-    assert len(rows(database)) == 20  # five runs of six, each whole
+    assert len(rows(database)) == 32  # eight runs of nine, each whole
 
 
 def _study(data):
@@ -406,7 +407,7 @@ def _nobody(data):
     ("change", "reason"),
     [(_study, "the results are of another study"), (_kind, "is no results file"), (_newer, "has format 2"),
      (_host, "which means the machine of a command"), (_no_machine, "nothing usable of the machine"),
-     (_nobody, "6 parts of")],
+     (_nobody, "9 parts of")],
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_stores_nothing(results, database, tmp_path, capsys, change, reason):
     path = rewrite(results, tmp_path / "changed.json", change)

@@ -66,7 +66,7 @@ def identity(folder) -> str:
 
 
 def test_every_format_comes_with_a_card_and_holds_the_same_network(identity, tmp_path, capsys):
-    formats = ["onnx", "torchscript", "torch", "safetensors", "openvino", "darknet", "toml", "html", "optuna"]
+    formats = ["onnx", "torchscript", "torch", "safetensors", "openvino", "ncnn", "darknet", "toml", "html", "optuna"]
     arguments = [part for name in formats for part in ("--to", name)]
     code = main([identity, *arguments, "-o", str(tmp_path / "out"), "--weights", "random", "--seed", "3", "--outputs",
                  "raw", "--pixels", "normalised", "--size", "64x96"])  # fmt: skip
@@ -180,6 +180,7 @@ def test_weights_that_score_otherwise_than_recorded_say_by_how_much(tmp_path, ca
         (["ID", "--to", "onnx", "--size", "big"], "--size is 'big'"),
         (["ID", "--to", "onnx", "--weights", "random", "--size", "72x64"], "cannot be decoded: use sides that are"),
         (["ID", "--to", "onnx", "--batch", "0"], "--batch is 0"),
+        (["ID", "--to", "ncnn", "--batch", "2"], "ncnn runs one image at a time"),
         (["ID", "--to", "onnx", "--seed", "1", "--weights", "best"], "the seed of --weights random"),
         (["ID", "--to", "toml", "--outputs", "raw"], "--outputs is for onnx, openvino, torchscript"),
         (["ID", "--to", "toml", "--weights", "random"], "--weights changes nothing in toml"),
