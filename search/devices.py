@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluator.devices import cards
 from evaluator.record import Deployment, environment
@@ -41,9 +41,17 @@ class Device:
     card: bool = False
 
     def __str__(self) -> str:
-        known = [f"{n} measured on {t.backend}/{t.deployment.precision}" for t, n in self.measured.items()]
-        known += [f"latency table of {t.backend}/{t.deployment.precision}" for t in self.tables] + ["card"] * self.card
+        known = [f"{n} measured on {_words(place)}" for place, n in self.measured.items()]
+        known += [f"latency table of {_words(place)}" for place in self.tables] + ["card"] * self.card
         return f"{self.name} ({', '.join(known) or 'nothing known yet'})"
+
+
+def _words(place: Target) -> str:
+    """Runtime and precision, and what of the deployment is not one image on one thread."""
+    size = place.deployment
+    parts = [f"{place.backend}/{size.precision}", *([f"batch {size.batch}"] if size.batch != 1 else []),
+             *([f"{size.threads} threads"] if size.threads != 1 else []), f"{size.height}x{size.width}"]  # fmt: skip
+    return " ".join(parts)
 
 
 def devices(store: Store, study: str) -> dict[str, Device]:
@@ -88,8 +96,10 @@ def _measured(rows: pd.DataFrame, own: Deployment) -> dict[str, dict[Target, int
     return found
 
 
-def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -> tuple[Device, Target]:
-    """The device and target that `text` names (`pi5`, `host/openvino`), or the study's own for None.
+def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device],
+         changes: Mapping[str, Any] | None = None) -> tuple[Device, Target]:  # fmt: skip
+    """The device and target that `text` names (`pi5`, `host/openvino`), or the study's own for None; `changes` are
+    fields of the deployment that are asked for beside.
 
     Where nothing was measured on it and no latency table is of it, what `text` leaves open (backend, precision,
     threads) is that of what was measured most at the same size and batch, or of the newest table. Raises TargetError
@@ -99,7 +109,7 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
     backend = str(row.config.get("backend", DEFAULT_BACKEND))
     if text is None:
         here = next((d for d in known_devices.values() if d.device == row.config.get("device")), known_devices[HOST])
-        return here, Target(device=here.device, backend=backend, deployment=own)
+        return here, Target(device=here.device, backend=backend, deployment=replace(own, **(changes or {})))
     name = text.partition("/")[0]
     found_device = next((d for d in known_devices.values() if name in (d.name, d.device)), None)
     if found_device is None:
@@ -112,6 +122,8 @@ def find(text: str | None, row: StudyRow, known_devices: Mapping[str, Device]) -
     except ValueError as error:
         raise TargetError(str(error)) from error
     check_named(text, (*found_device.measured, *found_device.tables))
+    if changes:
+        return found_device, replace(found, deployment=replace(found.deployment, **changes))
     most = sorted(found_device.measured, key=lambda place: -found_device.measured[place])
     places, named = (*most, *found_device.tables), text.split("/")[1:]
     found = filled(places, found, named)

@@ -8,14 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.command import UsageError
-from search.selection import study_of
+from search.selection import full_id, study_of
 
 if TYPE_CHECKING:
     from search.store import Store, StudyRow
     from space.architecture import Architecture
-
-LEAST_PREFIX = 3
-"""Characters of an id that may stand for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +44,11 @@ def find(network: str, store: Store | None, name: str | None) -> Found:
         rows = store.studies() if name is None else [study_of(store, name)]
         for row in reversed(rows):
             ids |= {proposal.architecture.id: row for proposal in store.proposals(row.id)}
-        hits = [i for i in ids if i == network] or [
-            i for i in ids if len(network) >= LEAST_PREFIX and i.startswith(network.lower())
-        ]
-        if len(hits) > 1:
-            raise UsageError(f"'{network}' begins {len(hits)} ids: {', '.join(sorted(hits)[:6])}; give more of it")
-        if hits:
-            architecture = store.architecture(hits[0])
+        identity = full_id(network, list(ids))
+        if identity in ids:
+            architecture = store.architecture(identity)
             assert architecture is not None
-            return Found(architecture=architecture, title=hits[0], row=ids[hits[0]])
+            return Found(architecture=architecture, title=identity, row=ids[identity])
     return _published(network, list(ids), store is not None)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -377,7 +378,7 @@ def rows_of(run: Mapping[str, Any], deployment: Any, device: str, detail: dict[s
     }
     values = {"latency_ms": found["p25"], "latency_median_ms": found["median"], "latency_p90_ms": found["p90"]}
     if run["cpu_ms"]:
-        values["latency_cpu_ms"] = measure.quantile(_times(run["cpu_ms"], least=0.0), 0.5)
+        values["latency_cpu_ms"] = statistics.fmean(_times(run["cpu_ms"], least=0.0))
     return [
         Measurement(metric=name, value=value, n=len(run["wall_ms"]), detail=detail,
                     spread=found["p75"] - found["p25"] if name == "latency_ms" else None, **place)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluator.devices import cards
+from evaluator.devices import Card, cards
 from evaluator.latency_table import LatencyTable
 from evaluator.metrics import METRICS, ZERO_COST
 from evaluator.record import Deployment, environment
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 DEPLOYED = tuple(name for name in METRICS if name not in TRAINED and name not in ZERO_COST)
 """Metrics that describe a deployment."""
+COVERED = 0.9
+"""Share of a prediction from calibrated kernels below which the table's error is not claimed of it."""
 COLUMNS = ("id", "metric", "value", "unit", "spread", "n", "origin", "method", "error", "error_p90", "noisy", "reason",
            "device", "backend", "deployment", "environment", "created_at")  # fmt: skip
 
@@ -54,6 +56,12 @@ class Predictor:
     created_at: float | None = None
     layers: Callable[[Graph], list[tuple[str, float]]] | None = None
     """How the prediction parts among the nodes of a graph, in milliseconds."""
+    coverage: Callable[[Graph], float] | None = None
+    """Share of a prediction that comes from what was calibrated."""
+
+    def trusted(self, graph: Graph) -> Mapping[str, Any]:
+        """The known error where it holds of this graph: empty for one that is much unlike what was calibrated."""
+        return self.error if self.coverage is None or self.coverage(graph) >= COVERED else {}
 
 
 def known(store: Store, study: str, where: Target, *, ids: Sequence[str] | None = None,
@@ -108,18 +116,24 @@ def predictors_of(store: Store, where: Target, *, load: Callable[[Mapping[str, A
                 method += f", calibrated at {other}"
             found.append(Predictor(method=method, predict=table.predict, error={} if other else table.error,
                                    table=row["id"], environment=row["environment_id"],
-                                   created_at=row["created_at"], layers=table.layers))  # fmt: skip
+                                   created_at=row["created_at"], layers=table.layers,
+                                   coverage=table.coverage))  # fmt: skip
             if newest:
                 break
     name = HOST if where.device == environment().host else where.device
     card = cards().get(name)
     if card is not None:
         found.append(
-            Predictor(method=f"roofline of the card '{name}'", error=known_error(card),
+            Predictor(method=f"roofline of the card '{name}'", error=_error_of(name, card, size),
                       predict=lambda graph: estimate(graph, card, size),
                       layers=lambda graph: [(part.name, part.ms) for part in layers(graph, card, size)])
         )  # fmt: skip
     return found
+
+
+def _error_of(name: str, card: Card, size: Deployment) -> Mapping[str, Any]:
+    """What is known of the error of a card's roofline; that of this machine is of one thread and one image."""
+    return known_error(card) if name != HOST or (size.threads, size.batch) == (1, 1) else {}
 
 
 def _other_size(table: Mapping[str, Any], size: Deployment) -> str | None:
@@ -193,7 +207,7 @@ class _Network:
             except ValueError as error:
                 self.reasons.append(f"{predictor.method}: {error}")
                 continue
-            known = predictor.error
+            known = predictor.trusted(self.graph)
             return {
                 "value": float(value), "n": int(known.get("n", 0)), "origin": "predicted", "method": predictor.method,
                 "error": float(known.get("median", np.nan)), "error_p90": float(known.get("p90", np.nan)),

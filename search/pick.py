@@ -30,6 +30,9 @@ def run(
     by: Literal["auto", "verified", "proxy"] = "auto",
     ladder: int | None = None,
     measured_only: Annotated[bool, Parameter(negative="")] = False,
+    threads: int | None = None,
+    batch: int | None = None,
+    size: str | None = None,
     db: str = "csp.db",
     name: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
@@ -53,6 +56,12 @@ def run(
         Also give N variants, 2 to 6, spread along the device's front: n, s, m, l, x, xx.
     measured_only
         Leave out predicted latencies.
+    threads
+        Threads of one inference, where others than the device's or the study's are asked for.
+    batch
+        Images of one inference.
+    size
+        Image size, 416 or height x width such as 320x416.
     db
         SQLite file or SQLAlchemy URL that holds the study.
     name
@@ -71,10 +80,11 @@ def run(
     wanted = budgets(at_most or [], at_least or [])
     if ladder is not None and not 2 <= ladder <= len(LADDER):
         raise UsageError(f"--ladder is {ladder}; it must be 2 to {len(LADDER)}")
+    changes = _changes(threads, batch, size)
     shown = shown_database(db)
     with open_to_read(db) as store:
         row = study_of(store, name)
-        listed = shortlist(store, row, measured_only=measured_only)
+        listed = shortlist(store, row, measured_only=measured_only, changes=changes)
         if not listed.ids:
             raise UsageError(
                 f"study '{row.name}' has no complete candidate to pick from; go on with `python -m search.run`"
@@ -84,6 +94,18 @@ def run(
         found = answer(listed, device or [None], wanted, prefer=prefer, evidence=by, ladder=ladder)
         print(to_json(found, shown)) if json else report(found, shown)
     return 0 if found.fits else NOTHING_FITS
+
+
+def _changes(threads: int | None, batch: int | None, size: str | None) -> dict[str, int]:
+    """What the options change of a deployment. Raises UsageError."""
+    from space import cli
+
+    for option, value, most in (("--threads", threads, 1024), ("--batch", batch, 4096)):
+        if value is not None and not 1 <= value <= most:
+            raise UsageError(f"{option} is {value}; it must be 1 to {most:,}")
+    side = cli.image_size(size, "--size")
+    given = {"threads": threads, "batch": batch, **(dict(zip(("height", "width"), side)) if side else {})}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def main(arguments: list[str] | None = None) -> int:

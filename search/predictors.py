@@ -17,6 +17,7 @@ from search.seeds import derive
 from search.store import Store
 from search.study import Study, StudyError
 from space.architecture import Architecture
+from space.graph import Graph
 from space.lower import lower
 
 
@@ -31,15 +32,21 @@ class Foresight:
 
     def __call__(self, architecture: Architecture) -> float:
         """Raises ValueError for a network that cannot be predicted."""
+        return self.predictor.predict(self.graph(architecture))
+
+    def graph(self, architecture: Architecture) -> Graph:
+        """The network as it is deployed on the target."""
         size = self.target.deployment
-        return self.predictor.predict(lower(architecture, size.height, size.width, num_classes=size.num_classes))
+        return lower(architecture, size.height, size.width, num_classes=size.num_classes)
 
     def measurement(self, architecture: Architecture) -> Measurement:
         """What is predicted of an architecture, as the store keeps it."""
         size, by = self.target.deployment, self.predictor
-        detail = {"deployment": size.to_dict(), "method": by.method, "table": by.table, "error": dict(by.error)}
+        graph = self.graph(architecture)
+        detail = {"deployment": size.to_dict(), "method": by.method, "table": by.table,
+                  "error": dict(by.trusted(graph))}  # fmt: skip
         return Measurement(
-            metric=self.metric.partition("@")[0], value=self(architecture), unit="ms", origin="predicted",
+            metric=self.metric.partition("@")[0], value=by.predict(graph), unit="ms", origin="predicted",
             device=self.target.device, backend=self.target.backend, deployment=size.id, batch=size.batch,
             precision=size.precision, threads=size.threads, detail=detail,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from search.command import UsageError
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from search.store import Store, StudyRow
+
+
+LEAST_PREFIX = 3
+"""Characters of an id that may stand for it."""
 
 
 def check_choice(top: int | None, front: bool, ids: list[str] | None) -> None:
@@ -31,6 +36,14 @@ def study_of(store: Store, name: str | None) -> StudyRow:
     if found is None:
         raise UsageError(unknown("study", name, [row.name for row in studies]))
     return found
+
+
+def full_id(text: str, ids: Sequence[str]) -> str:
+    """The one of `ids` that `text` is, or begins; `text` itself where it is none. Raises UsageError for several."""
+    hits = [i for i in ids if i == text] or [i for i in ids if len(text) >= LEAST_PREFIX and i.startswith(text.lower())]
+    if len(hits) > 1:
+        raise UsageError(f"'{text}' begins {len(hits)} ids: {', '.join(sorted(hits)[:6])}; give more of it")
+    return hits[0] if hits else text
 
 
 def chosen(frame: pd.DataFrame, row: StudyRow, top: int | None, ids: list[str] | None, *, verb: str,
@@ -57,6 +70,7 @@ def chosen(frame: pd.DataFrame, row: StudyRow, top: int | None, ids: list[str] |
     wanted = list(dict.fromkeys(part.strip() for text in ids for part in text.split(",") if part.strip()))
     if not wanted:
         raise UsageError("--ids is empty; give the ids of candidates, such as --ids 3f2a9c1be07d,0a1b2c3d4e5f")
+    wanted = list(dict.fromkeys(full_id(text, list(states)) for text in wanted))
     for identity in wanted:
         if identity not in states:
             near = unknown("candidate", identity, list(states)).split(" Allowed:")[0].rstrip(".")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -53,6 +53,8 @@ class Shortlist:
     """Their rows of `Store.frame`, in the order of `ids`."""
     devices: dict[str, Device]
     measured_only: bool = False
+    changes: Mapping[str, int] = field(default_factory=dict)
+    """Fields of the deployment that are asked for on every device: threads, batch, height, width."""
     ids: list[str] = field(init=False)
     targets: list[tuple[Device, Target]] = field(default_factory=list)
     facts: list[dict[tuple[str, str], Fact]] = field(default_factory=list)
@@ -91,7 +93,7 @@ class Shortlist:
 
     def place(self, text: str | None) -> int:
         """Position of the target that `text` names, read on first use. Raises TargetError."""
-        device, where = find(text, self.study, self.devices)
+        device, where = find(text, self.study, self.devices, self.changes)
         for index, (_, other) in enumerate(self.targets):
             if other == where:
                 return index
@@ -168,9 +170,10 @@ class Shortlist:
                           f"{'; '.join(map(str, self.devices.values()))}")  # fmt: skip
 
 
-def shortlist(store: Store, study: StudyRow, *, measured_only: bool = False) -> Shortlist:
+def shortlist(store: Store, study: StudyRow, *, measured_only: bool = False,
+              changes: Mapping[str, int] | None = None) -> Shortlist:  # fmt: skip
     """The complete candidates of a study, each once."""
     frame = store.frame(study.name)
     done = frame[frame["state"] == "complete"].drop_duplicates("id").reset_index(drop=True)
     return Shortlist(store=store, study=study, frame=done, devices=devices(store, study.name),
-                     measured_only=measured_only)  # fmt: skip
+                     measured_only=measured_only, changes=changes or {})  # fmt: skip

@@ -69,7 +69,7 @@ def weights_of(store: Store, row: StudyRow, architecture: Architecture, which: s
     if which == "best":
         full = full_training(store, architecture.id)
         if isinstance(full, Weights):
-            return full
+            return replace(full, note=_better_known(store, architecture.id, full))
         lost = full
     job, kind = _job(store, row, architecture, which)
     found = _again(store, row, job, kind, interface, say, stop or threading.Event())
@@ -129,6 +129,21 @@ def full_training(store: Store, identity: str) -> Weights | str | None:
     best = rows[0]
     return (f"a full training on {best['task']} with {best['metric']} {METRICS[best['metric']].show(best['value'])} is "
             "recorded, but its weights are no longer in the cache: name its file with --weights")  # fmt: skip
+
+
+def _better_known(store: Store, identity: str, full: Weights) -> str | None:
+    """A note where another training on the same data scored higher than a full one that is taken."""
+    assert full.score is not None
+    assert full.about is not None
+    metric, value = full.score
+    rows = [m for m in store.measurements(identity) if m["metric"] == metric and m["value"] is not None]
+    higher = [m for m in rows if m["task"] == full.about.get("task") and m["value"] > value]
+    if not higher:
+        return None
+    best = max(higher, key=lambda m: float(m["value"]))
+    return (f"another training of it on the same data has {metric} {best['value']:.3f} at {best['image_visits']:,} "
+            f"image visits, more than the {value:.3f} of this full training: --weights verified takes the search's "
+            "train longer")  # fmt: skip
 
 
 def _job(store: Store, row: StudyRow, architecture: Architecture, which: str) -> tuple[Job, str]:

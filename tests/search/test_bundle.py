@@ -293,7 +293,7 @@ def test_an_older_file_takes_the_place_of_nothing(results, database, tmp_path, c
     assert ingest.main([str(results), "--db", str(database)]) == 0
     before = rows(database)["value"].tolist()
     assert ingest.main([str(rewrite(results, tmp_path / "older.json", older)), "--db", str(database)]) == 0
-    assert "6 runs are older than what is stored" in capsys.readouterr().out
+    assert "9 runs are older than what is stored" in capsys.readouterr().out
     assert rows(database)["value"].tolist() == before
 
 

@@ -108,6 +108,9 @@ def test_the_newest_table_of_exactly_this_target_predicts_before_the_card(store,
         def layers(self, graph):
             return []
 
+        def coverage(self, graph):
+            return 1.0
+
     for ms, changes in ((1.0, {}), (2.0, {}), (3.0, {"threads": 4}), (4.0, {"precision": "int8"})):
         store.add_latency_table(**{**place, **changes}, data={"ms": ms, "error": 0.1}, environment=environment())
     (found,) = predictors_of(store, PI, load=Table)
@@ -146,7 +149,8 @@ def test_every_known_device_has_a_name_and_what_is_known_of_it(store):
     (table,) = found["board5"].tables
     assert (str(table), table.deployment.threads) == ("board5/ncnn/int8", 4)
     assert find("board5/ncnn", store.study("default"), found)[1] == table  # nothing was measured on ncnn
-    assert "1 measured on onnxruntime/fp32, latency table of ncnn/int8" in str(found["board5"])
+    said = "1 measured on onnxruntime/fp32 256x256, latency table of ncnn/int8 4 threads 256x256"
+    assert said in str(found["board5"])
 
 
 def test_a_target_is_found_by_name_and_defaults_to_where_the_study_was_timed(store):

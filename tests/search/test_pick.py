@@ -327,8 +327,8 @@ def test_the_options_and_keys_are_those_that_the_readme_lists(demo, picked):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     options = set(re.findall(r"--[a-z][a-z-]+", done.stdout)) - {"--help"}
-    assert options == {"--device", "--max", "--min", "--prefer", "--by", "--ladder", "--measured-only", "--db",
-                       "--name", "--json"}  # fmt: skip
+    assert options == {"--device", "--max", "--min", "--prefer", "--by", "--ladder", "--measured-only", "--threads",
+                       "--batch", "--size", "--db", "--name", "--json"}  # fmt: skip
     section = README.partition("`python -m search.pick`")[2].partition("\n## ")[0]
     assert all(f"`{option}" in section for option in options)
     found = picked("--db", demo, "--max", "latency_ms=2", "--ladder", "2")
@@ -346,3 +346,18 @@ def test_a_full_disk_is_one_line_and_a_closed_pipe_is_none(demo):
     piped = subprocess.run(["sh", "-c", '"$@" | head -1', "sh", *command], capture_output=True, text=True)
     assert piped.stderr == ""
     assert "200 complete candidates" in piped.stdout
+
+
+def test_another_size_is_another_target(demo, capsys):
+    """What was measured at the study's deployment is not said of another; memory is counted at it."""
+    found = []
+    for extra in ([], ["--size", "128"]):
+        assert main(["--db", str(demo), "--max", "macs=1e12", "--by", "proxy", "--json", *extra]) == 0
+        found.append(json.loads(capsys.readouterr().out)["picks"][0])
+    metrics = [each["best"]["metrics"] for each in found]
+    assert [each["deployment"]["height"] for each in found] == [256, 128]
+    assert metrics[0]["latency_ms"]["origin"] == "measured"
+    assert metrics[1]["latency_ms"]["origin"] != "measured"
+    for extra in (["--batch", "0"], ["--threads", "-1"], ["--size", "12x"]):
+        assert main(["--db", str(demo), *extra]) == 2
+        assert extra[0] in capsys.readouterr().err
