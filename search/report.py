@@ -72,7 +72,7 @@ def farewell(study: Study, row: StudyRow, store: Store, summary: Summary, db: st
     table = Table(title=f"Pareto front of '{row.name}': {len(best)} of {summary.admitted} candidates")
     table.add_column("candidate", no_wrap=True)
     for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(f"{name}\npredicted" if "@" in name else name, justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold")
     for _, line in best.iterrows():
         architecture = store.architecture(line["id"])
