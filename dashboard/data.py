@@ -132,6 +132,16 @@ class Database:
         read = partial(self._with_store, lambda store: places(frame, store.latencies(name), config))
         return self.kept(snapshot, "places", read)
 
+    def pins(self, snapshot: Snapshot) -> list[str] | None:
+        """Ids of what is pinned in the study, the first pinned first; None where it cannot be read."""
+        if snapshot.study is None:
+            return None
+        study_id = snapshot.study.id
+        try:
+            return self._with_store(lambda store: store.pins(study_id))
+        except StoreError:
+            return None
+
     def kept(self, snapshot: Snapshot, key: str, compute: Callable[[], T]) -> T:
         """What `compute` gives for a study, kept under `key` until something is recorded."""
         place = (snapshot.study.name if snapshot.study else "", key)

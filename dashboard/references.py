@@ -46,3 +46,9 @@ def _reference(entry: Entry, deployment: Deployment) -> Reference:
         name=entry.name,
         costs={name: float(getattr(counted, name)) for name, known in METRICS.items() if known.paper},
     )
+
+
+def pairs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Places of a base network and of its CSP version, where both are among `names`."""
+    return [(names.index(name.removeprefix("CSP")), at) for at, name in enumerate(names)
+            if name.startswith("CSP") and name.removeprefix("CSP") in names]  # fmt: skip

@@ -16,6 +16,7 @@ SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
 """What beside the front can be shown; the order of the toggles."""
 
 DRAGS = ("zoom", "pan", "select", "lasso")
+ORIGINS = ("measured", "predicted", "both")
 Zoom = tuple[float, float]
 """Ends of a zoomed axis as Plotly gives them: in the field's unit, or its logarithm on a log axis."""
 
@@ -50,12 +51,17 @@ class View:
     """What dragging in the plot does."""
     study: str = ""
     """Empty for the study that changed last."""
+    device: str = ""
+    """Whose latencies, as `dashboard.targets` names it; empty for the study's own."""
+    by: str = ""
+    """Which of its latencies: measured, predicted or both; empty for what is known best."""
 
     def to_query(self, default: View) -> str:
         """The choices that differ from `default`, as a URL query without the question mark."""
         pairs: list[tuple[str, str]] = []
         if self.study:
             pairs.append(("study", self.study))
+        pairs += [(key, value) for key, value in (("dev", self.device), ("by", self.by)) if value]
         for name in ("x", "y", "color", "size", "front", "x_log", "y_log", "drag"):
             value = getattr(self, name)
             if value != getattr(default, name):
@@ -113,6 +119,8 @@ class View:
             zoom_y=_zoom(given.get("zy", "")),
             drag=choice("drag", DRAGS),
             study=given.get("study", default.study),
+            device=given.get("dev", "").strip()[:200],
+            by=choice("by", ORIGINS),
         )
 
 

@@ -26,6 +26,7 @@ function tell(fresh) {
   readAt = Date.now();
   head(fresh);
   age();
+  document.dispatchEvent(new CustomEvent("csp-status", { detail: { fresh } }));
   if (before && (before.token !== fresh.token || before.phase !== fresh.phase || before.study !== fresh.study)) {
     document.dispatchEvent(new CustomEvent("csp-version", { detail: { before, fresh } }));
   }
