@@ -6,6 +6,7 @@ stands as a line at its cost, and as a point where both axes are costs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -49,6 +50,7 @@ def _reference(entry: Entry, deployment: Deployment) -> Reference:
 
 
 def pairs(names: Sequence[str]) -> list[tuple[int, int]]:
-    """Places of a base network and of its CSP version, where both are among `names`."""
-    return [(names.index(name.removeprefix("CSP")), at) for at, name in enumerate(names)
-            if name.startswith("CSP") and name.removeprefix("CSP") in names]  # fmt: skip
+    """Places of a base network and of its CSP version, of any partial ratio, where both are among `names`."""
+    bases = [re.sub(r"^CSP| 0\.\d+$", "", name) for name in names]
+    return [(names.index(base), at) for at, (name, base) in enumerate(zip(names, bases, strict=True))
+            if name.startswith("CSP") and base in names]  # fmt: skip

@@ -102,12 +102,17 @@ def _choices(config: Mapping[str, Any], found: Sequence[Place],
 
 
 def named(text: str, among: Sequence[Choice]) -> Choice | None:
-    """The choice that a URL names: exactly, or the first whose device, or device and runtime, it is; else None."""
-    for choice in among:
-        if text == choice.key or text == choice.name:
-            return choice
-    return next((choice for choice in among if (choice.name or choice.key).startswith(f"{text}/")
-                 or choice.target.device == text), None)  # fmt: skip
+    """The choice that a URL names, exactly or by its device, or device and runtime; else None.
+
+    What is left open is as in the study, else as where most candidates are known.
+    """
+    exact = [choice for choice in among if text in (choice.key, choice.name)]
+    short = [choice for choice in among if (choice.name or choice.key).startswith(f"{text}/")
+             or choice.target.device == text]  # fmt: skip
+    own = among[0].target if among else None
+    alike = [choice for choice in short if own and (choice.target.backend, choice.target.deployment.precision)
+             == (own.backend, own.deployment.precision)]  # fmt: skip
+    return next(iter([*exact, *alike, *short]), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +196,9 @@ class Predictions:
               wanted: int, all_complete: int) -> Latencies:  # fmt: skip
         problem = ""
         if not ways:
-            problem = f"there is no latency table and no card of it. {advice(choice.target)}"
+            problem = "Nothing predicts it."
+            if not np.isfinite(measured).any():
+                problem = f"There is no latency table and no card of it. {advice(choice.target)}"
         elif tried and not np.isfinite(predicted).any():
             problem = kept.problem
         elif wanted < all_complete:

@@ -55,14 +55,14 @@ export class Answer {
     const names = [header.objectives[0], ...(table.label("verdict", row) === "unverified" ? [] : [`verified_${header.objectives[0]}`]),
       ...Object.keys(view.ranges), view.x, ...header.objectives.slice(1), "params", "peak_bytes"];
     const facts = [...new Set(names)].filter((name) => table.has(name));
-    const question = `Best ${score.label} on ${header.device}${how(table, row)}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`;
-    const other = rival(table, view, row);
+    const question = `Best ${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`;
+    const other = rival(table, view, row), evidence = [how(table, row), other ? `beside it: ${other.name}` : ""].filter(Boolean).join(" · ");
     return [
       h("div", { class: "answer-text" },
         h("p", { class: "question", title: question }, question),
         h("p", { class: "named" }, h("b", {}, `#${number}`), " ", badge(table, row),
           ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `, h("code", {}, table.id(row))),
-        ...(other ? [h("p", { class: "beside muted" }, `Beside it: ${other.name}`)] : [])),
+        ...(evidence ? [h("p", { class: "beside muted", title: evidence }, evidence)] : [])),
       h("dl", { class: "facts" }, facts.map((name) => this.fact(table, name, row, other))),
       this.buttons(table, view, row, number),
     ];
@@ -123,11 +123,10 @@ function outwards(value, end) {
 
 /** How the latency of the answer on another device is known. */
 function how(table, row) {
-  const { there } = table;
+  const { there } = table, value = there && table.num("latency_ms")[row];
   if (!there) return "";
-  const value = table.num("latency_ms")[row];
-  if (value !== value) return " (not measured there)";
-  return table.predicted[row] ? ` (predicted by ${there.method || "a model"}${known(there)})` : " (measured)";
+  if (value !== value) return `latency not ${table.by === "predicted" ? "predicted" : "measured"}`;
+  return table.predicted[row] ? `latency predicted by ${there.method || "a model"}${known(there)}` : "latency measured";
 }
 
 /** What the answer is compared with: the first pinned candidate, else the marked network that is nearest in MACs,
@@ -148,7 +147,7 @@ export function difference(table, name, row, other) {
 
 function changed(field, value, base, title) {
   const change = value - base;
-  if (base === undefined || change !== change) return h("dd", { class: "difference" }, "–");
+  if (base === undefined || change !== change) return h("dd", { class: "difference", title: `${title}: not comparable` }, "–");
   const good = field.direction && change !== 0 ? (change < 0) === (field.direction === "minimize") : null;
   const amount = field.plain && !field.unit ? (change * field.scale).toFixed(3) : `${digits((100 * change) / Math.abs(base || 1), 2)} %`;
   const signed = `${change > 0 ? "+" : ""}${amount}`.replace("-", "−");

@@ -37,7 +37,9 @@ export class Table {
   }
 
   latencies(by) {
-    const { measured, predicted } = this.there;
+    const { measured, predicted } = this.there, some = (values) => values.some((value) => value === value);
+    if (by === "both" && !some(predicted)) by = "measured";
+    if (by === "both" && !some(measured)) by = "predicted";
     this.by = by;
     this.predicted = Uint8Array.from(predicted, (value, row) => (value === value && (by === "predicted" || (by === "both" && measured[row] !== measured[row])) ? 1 : 0));
     return by === "predicted" ? predicted : by === "measured" ? measured : measured.map((value, row) => (this.predicted[row] ? predicted[row] : value));

@@ -24,9 +24,9 @@ export function coverage(table) {
   const { there, complete } = table, all = count(table.num("number"), complete);
   const measured = count(there.measured, complete), predicted = count(there.predicted, complete);
   const missing = all - measured, lines = [];
-  if (measured) lines.push(`Measured: ${said(measured)} of ${said(all)}${missing ? `; not measured (${share(missing, all)})` : ""}.`);
+  if (measured) lines.push(`Measured (●): ${said(measured)} of ${said(all)}${missing ? `; not measured (${share(missing, all)})` : ""}.`);
   else lines.push("Not measured.");
-  if (predicted) lines.push(`Predicted: ${said(predicted)} by ${there.method || "a model"}${known(there)}.`);
+  if (predicted) lines.push(`Predicted (○): ${said(predicted)} by ${there.method || "a model"}${known(there)}.`);
   if (there.done < there.wanted) lines.push(`Predicting … ${said(there.done)} of ${said(there.wanted)}`);
   else if (there.problem) lines.push(there.problem);
   return lines;

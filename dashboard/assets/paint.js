@@ -206,7 +206,9 @@ function shapes(plot, context, theme, frontOnly) {
   for (const row of picked.highlighted) {
     if (!plot.drawable(row)) continue;
     dot(context, plot.at(row), size(row), verdict, row, list[codes[row]], 1, predicted(row));
-    context.strokeStyle = theme.ink;
+    if (predicted(row)) { context.fillStyle = theme.surface; context.fill(); }
+    context.strokeStyle = predicted(row) ? list[codes[row]] : theme.ink;
+    context.lineWidth = predicted(row) ? 2 : 1.5;
     context.stroke();
   }
   const overturned = verdict.labels.indexOf("overturned");

@@ -284,7 +284,7 @@ export class Plot {
       const both = x !== undefined && y !== undefined;
       return [{ ...common,
         ...(x !== undefined ? { x: on("x", x), ...side(on("x", x)) } : { xref: "paper", x: 1, xanchor: "right" }),
-        ...(y !== undefined ? { y: on("y", y), yanchor: both ? "middle" : "bottom" } : { yref: "paper", y: 0.04 + 0.06 * at, yanchor: "bottom" }) }];
+        ...(y !== undefined ? { y: on("y", y), yanchor: both && reference.name.startsWith("CSP") ? "top" : "bottom" } : { yref: "paper", y: 0.04 + 0.06 * at, yanchor: "bottom" }) }];
     })];
   }
 
