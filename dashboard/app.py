@@ -40,7 +40,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     `shown` are published networks to mark in the plot.
     """
     server = flask.Flask("dashboard", static_folder=None)
-    _first_screen(server, poll_ms)  # before Dash takes `/`
+    _first_screen(server, poll_ms, database.several)  # before Dash takes `/`
     _data(server, database, shown)
     _devices(server, database)
     app = Dash(
@@ -55,7 +55,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
         health_endpoint=None,
         use_pages=False,
         pages_folder="",
-        index_string=shell.around_dash(poll_ms),
+        index_string=shell.around_dash(poll_ms, database.several),
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = html.Div(
@@ -81,8 +81,8 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
 # -- the first screen and its data
 
 
-def _first_screen(server: flask.Flask, poll_ms: int) -> None:
-    document = shell.explorer(poll_ms)
+def _first_screen(server: flask.Flask, poll_ms: int, several: bool) -> None:
+    document = shell.explorer(poll_ms, several)
 
     @server.get("/")
     def explorer() -> flask.Response:
@@ -118,7 +118,8 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
     @server.get("/status")
     def tell() -> flask.Response:
         snapshot = database.snapshot(flask.request.args.get("study", ""))
-        return flask.jsonify({**status(snapshot), "pins": database.pins(snapshot)})
+        return flask.jsonify({**status(snapshot), "pins": database.pins(snapshot),
+                              "databases": database.listed()})  # fmt: skip
 
     def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""

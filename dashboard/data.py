@@ -72,6 +72,9 @@ class Database:
     `shown` is what to call one that is not the user's own.
     """
 
+    several = False
+    """Whether it stands for several, of which a request names one."""
+
     def __init__(self, database: str, *, shown: str | None = None) -> None:
         self.url = url_of(database)
         self.database = database
@@ -88,6 +91,10 @@ class Database:
     @property
     def _is_file(self) -> bool:
         return self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:")
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The databases to choose from; none where there is only this one."""
+        return []
 
     def check(self) -> None:
         """Raise StoreError unless the database can be shown, now or once a search has written to it."""

@@ -142,7 +142,7 @@ class Predictions:
 
     def __init__(self, database: Database) -> None:
         self._database, self._lock = database, threading.Lock()
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
 
     def known(self, snapshot: Snapshot, choice: Choice, *, seconds: float = PIECE_SECONDS) -> Latencies:
         """What is recorded, and what could be predicted within about `seconds`; the next call goes on."""
@@ -159,19 +159,20 @@ class Predictions:
             lambda store: predictors_of(store, choice.target)))  # fmt: skip
         wanted = representative(columns, objectives_of(snapshot.study.config)[0], done)
         with self._lock:
-            kept = self._of(snapshot.study.name, choice.key, tuple(way.method for way in ways))
+            where_of = (snapshot.database or "", snapshot.study.name, choice.key)
+            kept = self._of(where_of, tuple(way.method for way in ways))
             self._predict(kept, ways, [columns.ids[row] for row in wanted], choice, time.monotonic() + seconds)
             predicted = nothing.copy()
             predicted[wanted] = [kept.values.get(columns.ids[row], math.nan) for row in wanted]
             tried = sum(columns.ids[row] in kept.values for row in wanted)
         return self._told(kept, ways, choice, measured, predicted, tried, len(wanted), int(done.sum()))
 
-    def _of(self, study: str, key: str, methods: tuple[str, ...]) -> _Kept:
-        kept = self._kept.get((study, key))
+    def _of(self, key: tuple[str, str, str], methods: tuple[str, ...]) -> _Kept:
+        kept = self._kept.get(key)
         if kept is None or kept.methods != methods:
             while len(self._kept) >= 20:
                 del self._kept[next(iter(self._kept))]
-            kept = self._kept[study, key] = _Kept(methods=methods)
+            kept = self._kept[key] = _Kept(methods=methods)
         return kept
 
     def _predict(self, kept: _Kept, ways: Sequence[Predictor], ids: Sequence[str], choice: Choice,

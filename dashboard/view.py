@@ -49,6 +49,8 @@ class View:
     zoom_y: Zoom | None = None
     drag: str = "zoom"
     """What dragging in the plot does."""
+    database: str = ""
+    """Short name of one of several; empty for the first, or the only one."""
     study: str = ""
     """Empty for the study that changed last."""
     device: str = ""
@@ -59,9 +61,8 @@ class View:
     def to_query(self, default: View) -> str:
         """The choices that differ from `default`, as a URL query without the question mark."""
         pairs: list[tuple[str, str]] = []
-        if self.study:
-            pairs.append(("study", self.study))
-        pairs += [(key, value) for key, value in (("dev", self.device), ("by", self.by)) if value]
+        given = (("db", self.database), ("study", self.study), ("dev", self.device), ("by", self.by))
+        pairs += [(key, value) for key, value in given if value]
         for name in ("x", "y", "color", "size", "front", "x_log", "y_log", "drag"):
             value = getattr(self, name)
             if value != getattr(default, name):
@@ -118,6 +119,7 @@ class View:
             zoom_x=_zoom(given.get("zx", "")),
             zoom_y=_zoom(given.get("zy", "")),
             drag=choice("drag", DRAGS),
+            database=given.get("db", "")[:400],
             study=given.get("study", default.study),
             device=given.get("dev", "").strip()[:200],
             by=choice("by", ORIGINS),

@@ -49,6 +49,7 @@ export function parse(query, header) {
     zoom_x: zoom(given.get("zx") || ""),
     zoom_y: zoom(given.get("zy") || ""),
     drag: choice("drag", (name) => DRAGS.includes(name)),
+    db: (given.get("db") || "").slice(0, 400),
     study: given.get("study") || "",
     device: (given.get("dev") || "").trim().slice(0, 200),
     by: choice("by", (name) => ORIGINS.includes(name)),
@@ -63,7 +64,7 @@ export function defaults(header) {
 /** The choices that differ from the default, without the question mark. */
 export function format(view, header) {
   const base = defaults(header), pairs = [];
-  for (const [key, value] of [["study", view.study], ["dev", view.device], ["by", view.by]]) if (value) pairs.push([key, value]);
+  for (const [key, value] of [["db", view.db], ["study", view.study], ["dev", view.device], ["by", view.by]]) if (value) pairs.push([key, value]);
   for (const name of ["x", "y", "color", "size", "front", "table", "drag"]) {
     if (view[name] !== base[name]) pairs.push([name, view[name]]);
   }

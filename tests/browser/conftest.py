@@ -106,12 +106,16 @@ def serving() -> Iterator[Callable[..., str]]:
 
     from dashboard.app import create_app
     from dashboard.data import Database
+    from dashboard.databases import Databases
     from dashboard.references import entries_of
 
     servers: list[Any] = []
 
-    def started(path: Path, shown: Sequence[str] = ()) -> str:
-        app = create_app(Database(str(path)), hosts=("127.0.0.1",), poll_ms=400, shown=entries_of(shown))
+    def started(path: Path, *more: Path, shown: Sequence[str] = ()) -> str:
+        found = [Database(str(each)) for each in (path, *more)]
+        app = create_app(
+            Databases(found) if more else found[0], hosts=("127.0.0.1",), poll_ms=400, shown=entries_of(shown)
+        )
         server: Any = create_server(app.server, host="127.0.0.1", port=0, threads=4)
         threading.Thread(target=server.run, daemon=True).start()
         servers.append(server)

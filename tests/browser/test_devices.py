@@ -150,7 +150,7 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     path = tmp_path / "csp.db"
     build(str(path), 20)
     build(str(path), 6, name="other's")
-    url = serve(path, ["PeleeNet", "CSPPeleeNet", "ResNet-50"])
+    url = serve(path, shown=["PeleeNet", "CSPPeleeNet", "ResNet-50"])
     page = ready(open_page(f"{url}/?study=default&x=macs&y=params"))
     said = page.inner_text("#answer")
     assert "beside it: CSPPeleeNet 0.5 (published, counted here)" in said
@@ -172,3 +172,29 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     words = [shlex.split(text) for text in other.locator("dialog pre").all_inner_texts()]
     assert [each[-2:] for each in words] == [["--name", "other's"]] * 2
     assert "no option for Block" in other.inner_text("dialog")
+
+
+def test_a_tab_stays_with_the_database_that_was_chosen(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    paths = [tmp_path / "old.db", tmp_path / "new.db"]
+    for path, number in zip(paths, (8, 14), strict=True):
+        build(str(path), number)
+    page = ready(open_page(serve(*paths), fresh=True))
+    assert "of 8 shown" in page.inner_text("#count")
+    page.wait_for_selector("#study")
+    assert page.locator("#study optgroup").evaluate_all("groups => groups.map(group => group.label)") == [
+        "old.db",
+        "new.db",
+    ]
+    page.select_option("#study", '["new.db","default"]')
+    until(page, "document.querySelector('#count')?.textContent.includes('of 14 shown')")
+    ready(page)
+    identity = page.evaluate("csp.table.id(13)")
+    page.keyboard.press("p")
+    until(page, "document.querySelector('#said').textContent.endsWith(' pinned')")
+    with Store.open(str(paths[1]), read_only=True) as new, Store.open(str(paths[0]), read_only=True) as old:
+        assert (len(new.pins(1)), old.pins(1)) == (1, [])
+    page.click("text=Studies")
+    page.wait_for_selector("main table")
+    assert "db=new.db" in page.url
+    page.goto(page.url.replace("/studies", f"/c/{identity}"))
+    page.wait_for_selector(f"h1:has-text('{identity}')")

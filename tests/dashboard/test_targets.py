@@ -61,8 +61,9 @@ def test_a_name_means_to_search_pick_what_it_means_here(known: Known) -> None:
 
 def test_a_short_name_means_the_first_that_it_fits(known: Known) -> None:
     found = known[3]
-    for text, key in (("", ""), ("board5", "board5/onnxruntime/fp32"), ("board5/ncnn", "board5/ncnn/int8"), ("pi5", "pi5/onnxruntime/fp32"),
-                      (MACHINE.host, ""), ("board5/ncnn/int8", "board5/ncnn/int8")):  # fmt: skip
+    for text, key in (("", ""), ("board5", "board5/onnxruntime/fp32"), ("board5/ncnn/int8", "board5/ncnn/int8"),
+                      ("board5/ncnn", "board5/ncnn/int8"), ("pi5", "pi5/onnxruntime/fp32"),
+                      (MACHINE.host, "")):  # fmt: skip
         choice = named(text, found)
         assert choice is not None
         assert choice.key.startswith(key)

@@ -38,6 +38,7 @@ views = st.builds(
     zoom_y=st.none() | zooms,
     drag=st.sampled_from(DRAGS),
     study=st.text(max_size=20).map(str.strip),
+    database=st.text(max_size=20),
     device=st.text(max_size=20).map(str.strip),
     by=st.sampled_from(["", *ORIGINS]),
 )  # fmt: skip
