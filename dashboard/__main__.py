@@ -33,7 +33,7 @@ class UsageError(Exception):
 @app.default
 def run(
     *,
-    db: str | None = None,
+    db: Annotated[list[str] | None, Parameter(negative="")] = None,
     demo: Annotated[bool, Parameter(negative="")] = False,
     host: str = "127.0.0.1",
     port: int = 8050,
@@ -45,7 +45,7 @@ def run(
     Parameters
     ----------
     db
-        SQLite file or SQLAlchemy URL; it may not exist yet. csp.db by default.
+        SQLite file or SQLAlchemy URL; it may not exist yet. csp.db by default; may be repeated.
     demo
         Look at the study that ships with the product, instead of a database of yours.
     host
@@ -65,19 +65,21 @@ def run(
     listener = _listen(host, port)
     with listener:
         from dashboard.data import Database
+        from dashboard.databases import Databases
         from dashboard.demo import SHOWN, unpacked
         from search.store import DEFAULT_PATH, StoreError
 
         with ExitStack() as stack:
             try:
                 if demo:
-                    database = Database(stack.enter_context(unpacked()), shown=SHOWN)
+                    found = [Database(stack.enter_context(unpacked()), shown=SHOWN)]
                 else:
-                    database = Database(db or DEFAULT_PATH)
+                    found = [Database(each) for each in dict.fromkeys(db or [DEFAULT_PATH])]
+                database = found[0] if len(found) == 1 else Databases(found)
                 database.check()
             except StoreError as error:
                 raise UsageError(str(error)) from error
-            _serve(database, listener, host, shown, browser=open)
+            _serve(database, ", ".join(each.shown for each in found), listener, host, shown, browser=open)
     return 0
 
 
@@ -116,7 +118,7 @@ def _references(names: list[str]) -> tuple[Entry, ...]:
         raise UsageError(f"--reference: {error}") from error
 
 
-def _serve(database: Database, listener: socket.socket, host: str, shown: tuple[Entry, ...], *,
+def _serve(database: Database, names: str, listener: socket.socket, host: str, shown: tuple[Entry, ...], *,
            browser: bool) -> None:  # fmt: skip
     import logging
     import signal
@@ -140,7 +142,7 @@ def _serve(database: Database, listener: socket.socket, host: str, shown: tuple[
         raise SystemExit(0)
 
     signal.signal(signal.SIGTERM, stop)
-    print(f"CSP Explorer at {url} shows {database.shown}; Ctrl-C stops it", flush=True)
+    print(f"CSP Explorer at {url} shows {names}; Ctrl-C stops it", flush=True)
     if browser:
         import webbrowser
 

@@ -22,8 +22,10 @@ from dashboard.foresight import predictor
 from dashboard.pages import candidate, message, shell
 from dashboard.references import references
 from dashboard.status import status
+from dashboard.targets import Choice, Predictions, choices
 from dashboard.view import View, default_view, objectives_of
 from evaluator.record import digest
+from search.store import StoreError
 from space.zoo import Entry
 
 POLL_MS = 2500
@@ -38,8 +40,9 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     `shown` are published networks to mark in the plot.
     """
     server = flask.Flask("dashboard", static_folder=None)
-    _first_screen(server, poll_ms)  # before Dash takes `/`
+    _first_screen(server, poll_ms, database.several)  # before Dash takes `/`
     _data(server, database, shown)
+    _devices(server, database)
     app = Dash(
         __name__,
         server=server,
@@ -52,7 +55,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
         health_endpoint=None,
         use_pages=False,
         pages_folder="",
-        index_string=shell.around_dash(poll_ms),
+        index_string=shell.around_dash(poll_ms, database.several),
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
     app.layout = html.Div(
@@ -78,8 +81,8 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
 # -- the first screen and its data
 
 
-def _first_screen(server: flask.Flask, poll_ms: int) -> None:
-    document = shell.explorer(poll_ms)
+def _first_screen(server: flask.Flask, poll_ms: int, several: bool) -> None:
+    document = shell.explorer(poll_ms, several)
 
     @server.get("/")
     def explorer() -> flask.Response:
@@ -114,7 +117,9 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
 
     @server.get("/status")
     def tell() -> flask.Response:
-        return flask.jsonify(status(database.snapshot(flask.request.args.get("study", ""))))
+        snapshot = database.snapshot(flask.request.args.get("study", ""))
+        return flask.jsonify({**status(snapshot), "pins": database.pins(snapshot),
+                              "databases": database.listed()})  # fmt: skip
 
     def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""
@@ -148,6 +153,28 @@ def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[
     marked = references(shown, candidate.deployment_of(config))
     header = wire.header(snapshot, marked, message.state(database, snapshot))
     return wire.encode(header, columns, wire.core(columns, objectives_of(config), default_view(config)))
+
+
+def _devices(server: flask.Flask, database: Database) -> None:
+    """`/places`: the devices to choose from; `/place.bin`: what is known of a study's latencies on one of them."""
+    predictions = Predictions(database)
+
+    def among(snapshot: Snapshot) -> list[Choice]:
+        return choices(database, snapshot) if snapshot.columns is not None else []
+
+    @server.get("/places")
+    def listed() -> flask.Response:
+        found = among(database.snapshot(flask.request.args.get("study", "")))
+        return flask.jsonify(places=[wire.choice(each) for each in found])
+
+    @server.get("/place.bin")
+    def place() -> flask.Response:
+        snapshot, dev = database.snapshot(flask.request.args.get("study", "")), flask.request.args.get("dev", "")
+        try:
+            block = wire.place(snapshot, dev, among(snapshot), predictions)
+        except StoreError as error:
+            return flask.Response(f"{error}\n", status=503, mimetype="text/plain")
+        return _gzipped(block, "application/octet-stream", {"Cache-Control": "no-store"})
 
 
 # -- the pages of Dash

@@ -72,6 +72,9 @@ class Database:
     `shown` is what to call one that is not the user's own.
     """
 
+    several = False
+    """Whether it stands for several, of which a request names one."""
+
     def __init__(self, database: str, *, shown: str | None = None) -> None:
         self.url = url_of(database)
         self.database = database
@@ -88,6 +91,10 @@ class Database:
     @property
     def _is_file(self) -> bool:
         return self.url.get_backend_name() == "sqlite" and self.url.database not in (None, "", ":memory:")
+
+    def listed(self) -> list[dict[str, Any]]:
+        """The databases to choose from; none where there is only this one."""
+        return []
 
     def check(self) -> None:
         """Raise StoreError unless the database can be shown, now or once a search has written to it."""
@@ -131,6 +138,16 @@ class Database:
         name, config, frame = snapshot.study.name, snapshot.study.config, snapshot.columns
         read = partial(self._with_store, lambda store: places(frame, store.latencies(name), config))
         return self.kept(snapshot, "places", read)
+
+    def pins(self, snapshot: Snapshot) -> list[str] | None:
+        """Ids of what is pinned in the study, the first pinned first; None where it cannot be read."""
+        if snapshot.study is None:
+            return None
+        study_id = snapshot.study.id
+        try:
+            return self._with_store(lambda store: store.pins(study_id))
+        except StoreError:
+            return None
 
     def kept(self, snapshot: Snapshot, key: str, compute: Callable[[], T]) -> T:
         """What `compute` gives for a study, kept under `key` until something is recorded."""

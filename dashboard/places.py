@@ -15,6 +15,8 @@ import numpy as np
 from dashboard.candidates import Numbers, numbers
 from dashboard.effects import drawn, measured
 from evaluator.devices import cards
+from evaluator.record import Deployment
+from evaluator.target import Target
 from search.agreement import Estimate, kendall_interval
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Place:
     """Relative error that the predictions state, NaN where they state none."""
     method: str = ""
     """How it was predicted."""
+    target: Target | None = None
+    """What networks are predicted for, as far as the rows say it."""
 
     @property
     def runtime(self) -> str:
@@ -86,7 +90,9 @@ def places(frame: Columns, latencies: Iterable[Any], config: Mapping[str, Any]) 
             found[key] = _Draft(fact, len(frame))
         found[key].add(row, fact)
     own = config.get("device"), config.get("backend", "onnxruntime"), config.get("deployment_id")
-    result = [draft.place(host=key == own) for key, draft in found.items()]
+    given = config.get("deployment") or {}
+    size = Deployment(**{name: value for name, value in given.items() if name in Deployment.__dataclass_fields__})
+    result = [draft.place(size, host=key == own) for key, draft in found.items()]
     result.sort(key=lambda place: (not place.host, -int(np.isfinite(place.best[0]).sum()), place.key))
     return _shortened(result)
 
@@ -105,16 +111,23 @@ class _Draft:
             self.method = fact.method or ""
             self.errors[row] = math.nan if fact.error is None else fact.error
 
-    def place(self, *, host: bool) -> Place:
+    def place(self, size: Deployment, *, host: bool) -> Place:
+        """The place; what its rows leave open is as in `size`."""
         first, known = self.first, self.errors[np.isfinite(self.errors)]
+        parts = {"precision": first.precision, "threads": first.threads, "batch": first.batch}
+        if first.height not in (None, size.height):
+            parts |= {"height": first.height, "width": first.height}  # the rows tell no width
+        where = replace(size, **{name: value for name, value in parts.items() if value is not None})
         return Place(
-            key=f"{first.device}/{first.backend}/{first.deployment}", device=first.device, title=_title(first.device),
+            key=f"{first.device}/{first.backend}/{first.deployment}", device=first.device, title=title_of(first.device),
             backend=first.backend or "", precision=first.precision or "", detail=_detail(first), host=host,
             method=self.method, error=float(np.median(known)) if len(known) else math.nan, **self.columns,
+            target=Target(device=first.device, backend=first.backend or "", deployment=where),
         )  # fmt: skip
 
 
-def _title(device: str) -> str:
+def title_of(device: str) -> str:
+    """A device as a person calls it."""
     card = cards().get(device)
     return card.title if card else device
 

@@ -6,6 +6,7 @@ stands as a line at its cost, and as a point where both axes are costs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -46,3 +47,10 @@ def _reference(entry: Entry, deployment: Deployment) -> Reference:
         name=entry.name,
         costs={name: float(getattr(counted, name)) for name, known in METRICS.items() if known.paper},
     )
+
+
+def pairs(names: Sequence[str]) -> list[tuple[int, int]]:
+    """Places of a base network and of its CSP version, of any partial ratio, where both are among `names`."""
+    bases = [re.sub(r"^CSP| 0\.\d+$", "", name) for name in names]
+    return [(names.index(base), at) for at, (name, base) in enumerate(zip(names, bases, strict=True))
+            if name.startswith("CSP") and base in names]  # fmt: skip

@@ -16,6 +16,7 @@ SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
 """What beside the front can be shown; the order of the toggles."""
 
 DRAGS = ("zoom", "pan", "select", "lasso")
+ORIGINS = ("measured", "predicted", "both")
 Zoom = tuple[float, float]
 """Ends of a zoomed axis as Plotly gives them: in the field's unit, or its logarithm on a log axis."""
 
@@ -48,14 +49,20 @@ class View:
     zoom_y: Zoom | None = None
     drag: str = "zoom"
     """What dragging in the plot does."""
+    database: str = ""
+    """Short name of one of several; empty for the first, or the only one."""
     study: str = ""
     """Empty for the study that changed last."""
+    device: str = ""
+    """Whose latencies, as `dashboard.targets` names it; empty for the study's own."""
+    by: str = ""
+    """Which of its latencies: measured, predicted or both; empty for what is known best."""
 
     def to_query(self, default: View) -> str:
         """The choices that differ from `default`, as a URL query without the question mark."""
         pairs: list[tuple[str, str]] = []
-        if self.study:
-            pairs.append(("study", self.study))
+        given = (("db", self.database), ("study", self.study), ("dev", self.device), ("by", self.by))
+        pairs += [(key, value) for key, value in given if value]
         for name in ("x", "y", "color", "size", "front", "x_log", "y_log", "drag"):
             value = getattr(self, name)
             if value != getattr(default, name):
@@ -112,7 +119,10 @@ class View:
             zoom_x=_zoom(given.get("zx", "")),
             zoom_y=_zoom(given.get("zy", "")),
             drag=choice("drag", DRAGS),
+            database=given.get("db", "")[:400],
             study=given.get("study", default.study),
+            device=given.get("dev", "").strip()[:200],
+            by=choice("by", ORIGINS),
         )
 
 

@@ -20,7 +20,8 @@ from dashboard.data import Snapshot
 from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, VERIFIED, Field, on_device, rank
 from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
-from dashboard.references import Reference
+from dashboard.references import Reference, pairs
+from dashboard.targets import Choice, Predictions, named
 from dashboard.view import View, default_view, objectives_of
 from evaluator.metrics import METRICS
 from search.columns import Columns
@@ -117,7 +118,9 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
         "fields": {name: described(FIELDS[name]) for name in names},
         "default": {"x": default.x, "y": default.y, "color": default.color, "show": list(default.show)},
         "references": [{"name": reference.name, "costs": dict(reference.costs)} for reference in references],
+        "pairs": pairs([reference.name for reference in references]),
         "database": snapshot.database,
+        "several": len(snapshot.studies) > 1,
         "themes": {"light": asdict(LIGHT), "dark": asdict(DARK)},
     }
 
@@ -130,3 +133,33 @@ def described(field: Field) -> dict[str, Any]:
         "direction": field.direction, "kind": field.kind, "meaning": field.meaning,
         "plain": field.kind == "metric" and field.name != "flops" and not METRICS[base].unit,
     }  # fmt: skip
+
+
+# -- another device than the study's own
+
+
+def choice(found: Choice) -> dict[str, Any]:
+    """A device to choose, and how many candidates are measured and predicted there so far."""
+    place = found.place
+    counts = [int(np.isfinite(values).sum()) for values in (place.measured, place.predicted)] if place else [0, 0]
+    return {"key": found.key, "name": found.name, "title": found.title, "runtime": found.runtime, "label": found.label,
+            "measured": counts[0], "predicted": counts[1]}  # fmt: skip
+
+
+def place(snapshot: Snapshot, dev: str, among: Sequence[Choice], predictions: Predictions) -> bytes:
+    """The latencies of a study on the device that a URL calls `dev`: two columns, measured and predicted."""
+    head: dict[str, Any] = {"token": snapshot.token, "place": None, "problem": "", "rows": len(snapshot.columns or ())}
+    found = named(dev[:200], among)
+    if snapshot.columns is None or (found is not None and not found.key):
+        return encode(head, snapshot.columns, ())
+    if found is None:
+        near = ", ".join(dict.fromkeys(each.name.partition("/")[0] for each in among if each.name))
+        problem = f"nothing is known of a device \u201c{dev[:60]}\u201d. Known here: {near}"
+        return encode({**head, "problem": problem}, snapshot.columns, ())
+    known_here = predictions.known(snapshot, found)
+    told = {"origin": known_here.origin(), "method": known_here.method, "done": known_here.done,
+            "error": known_here.error if known_here.error == known_here.error else None,
+            "wanted": known_here.wanted, "problem": known_here.problem}  # fmt: skip
+    values = Columns(numbers={"measured": known_here.measured, "predicted": known_here.predicted}, texts={},
+                     ids=snapshot.columns.ids)  # fmt: skip
+    return encode({**head, "place": {**choice(found), **told}}, values, ("measured", "predicted"))

@@ -1,6 +1,8 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
 import { h, bare, digits, show, shown, say } from "./dom.js";
 import { best, binding } from "./model.js";
+import { exportCommand, pickCommand } from "./commands.js";
+import { known } from "./device.js";
 
 const SIGNS = { verified: "✓", overturned: "✗", unverified: "?" };
 
@@ -21,13 +23,6 @@ export function filterTexts(table, view) {
   return texts;
 }
 
-/** The command that exports a candidate. */
-export function exportCommand(table, row) {
-  const { database } = table.header;
-  const quoted = database === "csp.db" || !database ? "" : ` --db ${/^[\w./:@-]+$/.test(database) ? database : `'${database.replaceAll("'", "'\\''")}'`}`;
-  return `python -m search.export ${table.id(row)}${quoted} --to onnx -o ${table.id(row)}`;
-}
-
 export function badge(table, row) {
   const verdict = table.label("verdict", row), score = table.header.objectives[0], verified = `verified_${score}`;
   const title = verdict === "unverified" ? "its score is the proxy’s; its page says how to verify it"
@@ -45,7 +40,7 @@ export class Answer {
 
   update(table, view, picked) {
     const { header } = table;
-    const key = JSON.stringify([header.token, picked.best, view.x, view.ranges, view.kinds, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
+    const key = JSON.stringify([header.token, table.version, picked.best, view.x, view.ranges, view.kinds, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
     if (key === this.drawn) return;
     this.drawn = key;
     const focus = document.activeElement?.id;
@@ -61,12 +56,13 @@ export class Answer {
       ...Object.keys(view.ranges), view.x, ...header.objectives.slice(1), "params", "peak_bytes"];
     const facts = [...new Set(names)].filter((name) => table.has(name));
     const question = `Best ${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`;
-    const other = view.pinned.map((pinned) => table.rowOf(pinned)).find((at) => at >= 0 && at !== row);
+    const other = rival(table, view, row), evidence = [how(table, row), other ? `beside it: ${other.name}` : ""].filter(Boolean).join(" · ");
     return [
       h("div", { class: "answer-text" },
         h("p", { class: "question", title: question }, question),
         h("p", { class: "named" }, h("b", {}, `#${number}`), " ", badge(table, row),
-          ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `, h("code", {}, table.id(row)))),
+          ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `, h("code", {}, table.id(row))),
+        ...(evidence ? [h("p", { class: "beside muted", title: evidence }, evidence)] : [])),
       h("dl", { class: "facts" }, facts.map((name) => this.fact(table, name, row, other))),
       this.buttons(table, view, row, number),
     ];
@@ -84,8 +80,9 @@ export class Answer {
   fact(table, name, row, other) {
     const field = table.field(name), value = table.num(name)[row];
     const spread = table.has(`${name}_spread`) ? table.num(`${name}_spread`)[row] : NaN;
-    return h("div", {}, h("dt", { title: field.meaning }, field.label), h("dd", {}, ...shown(field, value, spread)),
-      ...(other === undefined ? [] : [difference(table, name, row, other)]));
+    const origin = name === "latency_ms" && table.there && value === value ? (table.predicted[row] ? ", predicted" : ", measured") : "";
+    return h("div", {}, h("dt", { title: field.meaning }, field.label + origin), h("dd", {}, ...shown(field, value, spread)),
+      ...(other ? [changed(field, value, other.value(name), `against ${other.name}`)] : []));
   }
 
   buttons(table, view, row, number) {
@@ -93,13 +90,16 @@ export class Answer {
     return h("div", { class: "actions" },
       h("button", { id: "open-best", class: "primary", type: "button", onclick: () => this.act.open(row), "aria-label": `Open candidate ${number}` }, "Open"),
       h("button", { id: "pin-best", type: "button", "aria-pressed": String(pinned), onclick: () => this.act.pin(number) }, pinned ? "Unpin" : "Pin"),
-      h("button", { id: "export-best", type: "button", "aria-haspopup": "dialog", onclick: () => exportDialog(table, row) }, "Export"));
+      h("button", { id: "export-best", type: "button", "aria-haspopup": "dialog", onclick: () => exportDialog(table, view, row, true) }, "Export"));
   }
 
   nothing(table, view) {
     const { header } = table, score = table.field(header.objectives[0]), filters = filterTexts(table, view);
     if (!filters.length || !table.complete.includes(1)) {
       return [h("p", { class: "answer-text" }, `No candidate has ${score.label} yet: the first ones are being trained. This page follows.`)];
+    }
+    if (table.there && view.ranges.latency_ms && !table.num("latency_ms").some((value) => value === value)) {
+      return [h("p", { class: "answer-text" }, `No latency of a candidate is known on ${header.device}: ${table.there.problem || "choose predicted ones, or another device"}.`)];
     }
     const found = binding(table, view), text = `No candidate fits ${filters.join(", ")} on ${header.device}.`;
     if (!found) return [h("p", { class: "answer-text" }, `${text} Loosen a filter on the left, or Reset.`)];
@@ -121,29 +121,58 @@ function outwards(value, end) {
   return Number(((end === "max" ? Math.ceil(value / step - 1e-9) : Math.floor(value / step + 1e-9)) * step).toPrecision(10));
 }
 
-/** How much better or worse than the pinned one, in a word as well as in colour. */
+/** How the latency of the answer on another device is known. */
+function how(table, row) {
+  const { there } = table, value = there && table.num("latency_ms")[row];
+  if (!there) return "";
+  if (value !== value) return `latency not ${table.by === "predicted" ? "predicted" : "measured"}`;
+  return table.predicted[row] ? `latency predicted by ${there.method || "a model"}${known(there)}` : "latency measured";
+}
+
+/** What the answer is compared with: the first pinned candidate, else the marked network that is nearest in MACs,
+ * a CSP one where there is any. */
+function rival(table, view, row) {
+  const pinned = view.pinned.map((number) => table.rowOf(number)).find((at) => at >= 0 && at !== row);
+  if (pinned !== undefined) return { name: `pinned #${table.number(pinned)}`, value: (name) => table.num(name)[pinned] };
+  const marked = table.header.references || [], csp = marked.filter(({ name }) => name.startsWith("CSP"));
+  const away = ({ costs }) => Math.abs(Math.log(costs.macs / table.num("macs")[row]));
+  const [near] = [...(csp.length ? csp : marked)].filter((reference) => Number.isFinite(away(reference))).sort((a, b) => away(a) - away(b));
+  return near && { name: `${near.name} (published, counted here)`, value: (name) => near.costs[name] };
+}
+
+/** How much better or worse a row is than another, in a word as well as in colour. */
 export function difference(table, name, row, other) {
-  const field = table.field(name), change = table.num(name)[row] - table.num(name)[other], base = table.num(name)[other];
-  if (change !== change) return h("dd", { class: "difference" }, "–");
+  return changed(table.field(name), table.num(name)[row], table.num(name)[other], `against pinned #${table.number(other)}`);
+}
+
+function changed(field, value, base, title) {
+  const change = value - base;
+  if (base === undefined || change !== change) return h("dd", { class: "difference", title: `${title}: not comparable` }, "–");
   const good = field.direction && change !== 0 ? (change < 0) === (field.direction === "minimize") : null;
   const amount = field.plain && !field.unit ? (change * field.scale).toFixed(3) : `${digits((100 * change) / Math.abs(base || 1), 2)} %`;
   const signed = `${change > 0 ? "+" : ""}${amount}`.replace("-", "−");
-  return h("dd", { class: `difference ${good === null ? "" : good ? "better" : "worse"}`, title: `against pinned #${table.number(other)}` },
-    `${signed} ${good === null ? "" : good ? "▲ better" : "▼ worse"}`);
+  return h("dd", { class: `difference ${good === null ? "" : good ? "better" : "worse"}`, title }, `${signed} ${good === null ? "" : good ? "▲ better" : "▼ worse"}`);
 }
 
-export function exportDialog(table, row) {
+/** The commands for a candidate; of the answer also the question that it answers. */
+export function exportDialog(table, view, row, isAnswer) {
   if (table.header.database === null) {
     dialog(`Export #${table.number(row)}`, h("p", {}, "This study ships with the product, and its database is gone when the dashboard ends."),
       h("p", {}, "A candidate of a search of your own is exported with:"), h("pre", { tabindex: 0 }, "python -m search.export ID --to onnx -o FOLDER"));
     return;
   }
-  const command = exportCommand(table, row), number = table.number(row);
-  const copied = h("button", { type: "button", class: "primary", onclick: async () => {
+  const { command, left } = isAnswer ? pickCommand(table, view) : { command: null, left: [] };
+  dialog(`Export #${table.number(row)}`, h("p", {}, "Type this in a terminal:"), ...copyable(exportCommand(table, row), "primary"),
+    h("p", { class: "muted" }, "--to also takes torchscript, torch, safetensors, openvino, darknet, toml and html."),
+    ...(command ? [h("h3", {}, "The same answer in a terminal"), ...copyable(command, "")] : []),
+    ...(isAnswer && left.length ? [h("p", { class: "muted" }, `It is not quite the same: ${left.join("; ")}.`)] : []));
+}
+
+function copyable(command, look) {
+  const copied = h("button", { type: "button", class: look, onclick: async () => {
     try { await navigator.clipboard.writeText(command); copied.textContent = "Copied"; say("Copied"); } catch { copied.textContent = "Select the text and copy it"; }
   } }, "Copy");
-  dialog(`Export #${number}`, h("p", {}, "Type this in a terminal:"), h("pre", { tabindex: 0 }, command),
-    h("p", { class: "muted" }, "--to also takes torchscript, torch, safetensors, openvino, darknet, toml and html."), copied);
+  return [h("pre", { tabindex: 0 }, command), h("p", {}, copied)];
 }
 
 /** A modal dialog; Escape and Close close it, and focus goes back to where it was. */

@@ -9,6 +9,40 @@ export class Table {
     this.columns = columns;
     this.cache = new Map();
     this.waiting = new Map();
+    this.version = 0;
+    this.base = { header, latency: columns.get("latency_ms"), spread: columns.get("latency_ms_spread") };
+    this.there = null;
+    this.predicted = null;
+  }
+
+  /** Let `latency_ms` be that of another device, as `load` of device.js gives it, `by` measured, predicted or both;
+   * without one it is the study's own again. */
+  settle(there, by = "") {
+    const { base, columns } = this, put = (name, column) => (column ? columns.set(name, column) : columns.delete(name));
+    this.there = there;
+    this.version++;
+    this.cache.clear();
+    put("latency_ms", there ? { values: this.latencies(by || there.origin) } : base.latency);
+    put("latency_ms_spread", there ? null : base.spread);
+    if (!there) { this.predicted = null; this.header = base.header; return; }
+    const { header } = base, fields = { ...header.fields };
+    fields.latency_ms = { ...fields.latency_ms, where: there.title };
+    // What else was timed is still the study's own.
+    for (const name of ["latency_median_ms", "latency_p90_ms", "latency_cpu_ms"]) if (fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} on ${header.device}` };
+    const after = header.filters.filter((name) => name === "ap" || name === "accuracy");
+    this.header = {
+      ...header, fields, device: there.label, axes: [...new Set([...header.axes, "latency_ms"])],
+      filters: [...new Set([...after, "latency_ms", ...header.filters])],
+    };
+  }
+
+  latencies(by) {
+    const { measured, predicted } = this.there, some = (values) => values.some((value) => value === value);
+    if (by === "both" && !some(predicted)) by = "measured";
+    if (by === "both" && !some(measured)) by = "predicted";
+    this.by = by;
+    this.predicted = Uint8Array.from(predicted, (value, row) => (value === value && (by === "predicted" || (by === "both" && measured[row] !== measured[row])) ? 1 : 0));
+    return by === "predicted" ? predicted : by === "measured" ? measured : measured.map((value, row) => (this.predicted[row] ? predicted[row] : value));
   }
 
   has(name) { return this.columns.has(name) || (name === "flops" && this.columns.has("macs")); }
@@ -95,7 +129,7 @@ export class Table {
   }
 }
 
-async function read(url) {
+export async function read(url) {
   const response = await fetch(url, { cache: "no-cache" });
   if (!response.ok) throw new Error(`the server answered ${response.status}`);
   const tag = response.headers.get("ETag");

@@ -1,5 +1,5 @@
 /* The first screen: one view, kept in the URL; what a person does changes it, and everything is drawn from it. */
-import "./shell.js";
+import { status } from "./shell.js";
 import { h, bare, say } from "./dom.js";
 import { load } from "./data.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
@@ -9,15 +9,18 @@ import { Rail } from "./rail.js";
 import { Answer, dialog, difference, exportDialog } from "./answer.js";
 import { Grid, href } from "./table.js";
 import { toolbar } from "./toolbar.js";
+import { Device, load as loadPlace } from "./device.js";
+import { Pins } from "./pins.js";
 
 const $ = (id) => document.getElementById(id);
-const KEYS = [["l", "latency budget"], ["↑ ↓", "along the front"], ["Enter", "open the chosen candidate"], ["p", "pin it, or the answer"],
+const KEYS = [["d", "device"], ["l", "latency budget"], ["↑ ↓", "along the front"], ["Enter", "open the chosen candidate"], ["p", "pin it, or the answer"],
   ["c", "compare what is pinned"], ["e", "export it, or the answer"], ["/", "find a candidate"], ["?", "these keys"], ["Escape", "choose nothing"]];
 let table = null;
 let view = null;
 let picked = null;
 let scheduled = 0;
 let written = 0;
+let absent = ""; // why the device of the link is not shown
 
 const act = {
   range: (name, ends) => {
@@ -60,11 +63,18 @@ const act = {
   pin: (number) => {
     const on = view.pinned.includes(number);
     change({ pinned: on ? view.pinned.filter((other) => other !== number) : [...view.pinned, number] });
-    say(`#${number} ${on ? "unpinned" : "pinned"}`);
+    pins.write(table, number, !on).then((said) => { if (said) $("hint").textContent = said; });
   },
+  device: (device) => {
+    change({ device, by: "", ...(view.x === "latency_ms" ? { zoom_x: null } : {}), ...(view.y === "latency_ms" ? { zoom_y: null } : {}) });
+    elsewhere(true);
+  },
+  by: (by) => { change({ by: by === table.there.origin ? "" : by }); settle(); },
 };
 const plot = new Plot($("plot"), act);
-const rail = new Rail($("rail"), act);
+const device = new Device(act);
+const rail = new Rail($("rail"), act, device);
+const pins = new Pins();
 const answer = new Answer($("answer"), act);
 const grid = new Grid($("table"), act);
 
@@ -80,6 +90,7 @@ function draw() {
   picked = pick(table, view);
   plot.update(table, view, picked);
   rail.update(view, table.header.themes[window.cspTheme.current]);
+  device.update(table, view, absent);
   answer.update(table, view, picked);
   $("count").textContent = count();
   window.clearTimeout(written);
@@ -122,6 +133,42 @@ function count() {
   return parts.join(" · ");
 }
 
+// -- another device
+
+/** Take the latencies of the view's device; while it predicts, ask again. */
+async function elsewhere(news) {
+  const of = table, { device: dev } = view;
+  let found;
+  try {
+    found = await loadPlace(of.base.header.study, dev);
+  } catch (error) {
+    found = unreached(dev, error);
+  }
+  if (of !== table || dev !== view.device) return; // something newer is on its way
+  if (found.there && found.token !== of.base.header.token) { window.setTimeout(refresh, 300); return; }
+  absent = found.problem;
+  settle(found.there);
+  if (news) say(found.there ? `Latencies of ${found.there.label}` : "Latencies of the study’s own device");
+  proceed();
+}
+
+const unreached = (dev, error) => ({ there: null, problem: `The latencies of ${dev} did not arrive (${error.message})` });
+
+function proceed() {
+  if (table.there && table.there.done < table.there.wanted) window.setTimeout(elsewhere, 50, false);
+}
+
+/** Let the table speak of a device, and build anew what was made of the other one's numbers. */
+function settle(there = table.there) {
+  table.settle(there, view.by);
+  const ranges = Object.fromEntries(Object.entries(view.ranges).filter(([name]) => table.header.filters.includes(name)));
+  view = { ...view, ranges };
+  rail.build(table, view);
+  rail.drawn = null;
+  toolbar($("toolbar"), table, view, act);
+  schedule();
+}
+
 // -- data
 
 let refreshing = false;
@@ -136,9 +183,10 @@ async function refresh() {
 }
 
 async function renew() {
-  let found;
+  let found, place;
+  const given = new URLSearchParams(window.location.search), study = given.get("study") || "", dev = view ? view.device : given.get("dev") || "";
   try {
-    found = await load(new URLSearchParams(window.location.search).get("study") || "");
+    [found, place] = await Promise.all([load(study), loadPlace(study, dev).catch((error) => unreached(dev, error))]);
   } catch (error) {
     if (!table) message({ title: "The data did not arrive", lines: [["problem", error.message], ["muted", "This page tries again every few seconds."]] });
     window.setTimeout(refresh, 2500);
@@ -151,6 +199,8 @@ async function renew() {
   const first = !table;
   const old = table;
   table = found;
+  absent = place.problem;
+  if (place.there && place.token === found.header.token) table.settle(place.there, view ? view.by : given.get("by") || "");
   if (old) await table.more([...old.columns.keys()].filter((name) => !table.has(name) && name in table.header.fields));
   view = first ? parse(window.location.search, table.header) : view;
   $("message").hidden = true;
@@ -162,6 +212,7 @@ async function renew() {
     document.documentElement.dataset.ready = "true";
     await new Promise((resolve) => { window.setTimeout(resolve, 0); });
   }
+  if (first) view = { ...view, pinned: pins.follow(status()?.pins, table, view.pinned) };
   rail.build(table, view);
   rail.drawn = answer.drawn = null;
   toolbar($("toolbar"), table, view, act);
@@ -169,6 +220,8 @@ async function renew() {
   draw();
   if (before) pulse(picked.highlighted.map((row) => table.number(row)).filter((number) => !before.has(number)));
   document.documentElement.dataset.complete = "true";
+  if (place.there && place.token !== found.header.token) window.setTimeout(refresh, 300);
+  else proceed();
 }
 
 /** New members of the front are named once. */
@@ -196,8 +249,13 @@ function message(said) {
 document.addEventListener("csp-version", ({ detail: { fresh } }) => {
   if (!table || fresh.token !== table.header.token || (fresh.study && fresh.study !== table.header.study)) refresh();
 });
+document.addEventListener("csp-status", ({ detail: { fresh } }) => {
+  if (!table || !view || (fresh.study && fresh.study !== table.header.study)) return;
+  const pinned = pins.follow(fresh.pins, table, view.pinned);
+  if (pinned !== view.pinned) change({ pinned });
+});
 document.documentElement.addEventListener("csp-theme", () => { plot.plotted = null; rail.drawn = null; schedule(); });
-window.addEventListener("popstate", () => { if (table) { view = parse(window.location.search, table.header); rail.build(table, view); toolbar($("toolbar"), table, view, act); schedule(); } });
+window.addEventListener("popstate", () => { if (table) { const { device: before } = view; view = parse(window.location.search, table.header); if (view.device !== before) elsewhere(true); rail.build(table, view); toolbar($("toolbar"), table, view, act); schedule(); } });
 
 // -- keys
 
@@ -240,10 +298,11 @@ document.addEventListener("keydown", (event) => {
   if (typing) { if (event.key === "Enter" && event.target.classList.contains("typed")) event.target.dispatchEvent(new Event("change")); return; }
   const row = current();
   const keys = {
+    d: () => $("device").focus(),
     l: () => { const box = $("rail").querySelector("[data-control='max.latency_ms']"); box?.focus(); box?.select(); },
     ArrowUp: () => along(-1), ArrowDown: () => along(1),
     p: () => row >= 0 && act.pin(table.number(row)),
-    c: compare, e: () => row >= 0 && exportDialog(table, row), "/": () => $("search-box").focus(), "?": help,
+    c: compare, e: () => row >= 0 && exportDialog(table, view, row, row === picked.best), "/": () => $("search-box").focus(), "?": help,
     Escape: () => change({ selected: [] }),
     Enter: () => !event.target.closest("button, a, summary, tr") && view.selected.length === 1 && row >= 0 && act.open(row),
   };

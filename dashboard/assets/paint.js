@@ -120,7 +120,7 @@ function parts(plot) {
 /** Where every row is on the canvas, in its pixels, computed once for an axis and a zoom; -32768 where nowhere. */
 function projected(plot, ratio) {
   const { table, view, box, range } = plot;
-  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token]);
+  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token, table.version]);
   if (plot.projection?.key === key) return plot.projection;
   const xs = table.num(view.x), ys = table.num(view.y), sx = table.field(view.x).scale, sy = table.field(view.y).scale;
   const [x0, x1] = range.x, [y0, y1] = range.y;
@@ -175,7 +175,8 @@ function blend(buffer, wide, x, y, side, color, alpha) {
 function shapes(plot, context, theme, frontOnly) {
   const { table, view, picked, box } = plot, { codes, list } = colors(plot, theme), diameters = sizes(plot);
   const state = table.text("state"), verdict = table.text("verdict");
-  const predicted = view.x.includes("@") || view.y.includes("@");
+  const elsewhere = view.x.includes("@") || view.y.includes("@"), timed = [view.x, view.y].includes("latency_ms") && table.predicted;
+  const predicted = (row) => elsewhere || Boolean(timed && timed[row]);
   const size = (row) => (diameters ? diameters[row] : table.rows > 1500 ? 7 : 9) / 2;
   context.save();
   context.beginPath();
@@ -191,7 +192,7 @@ function shapes(plot, context, theme, frontOnly) {
     });
     each((row) => {
       if (role[row] !== 2 || picked.on[row]) return;
-      if (plot.drawable(row)) dot(context, plot.at(row), size(row), verdict, row, list[codes[row]], 0.35, predicted);
+      if (plot.drawable(row)) dot(context, plot.at(row), size(row), verdict, row, list[codes[row]], 0.35, predicted(row));
       else inStrip(plot, row, (at) => sign(context, at, "none", theme.muted));
     });
     each((row) => {
@@ -204,8 +205,10 @@ function shapes(plot, context, theme, frontOnly) {
   context.lineWidth = 1.5;
   for (const row of picked.highlighted) {
     if (!plot.drawable(row)) continue;
-    dot(context, plot.at(row), size(row), verdict, row, list[codes[row]], 1, predicted);
-    context.strokeStyle = theme.ink;
+    dot(context, plot.at(row), size(row), verdict, row, list[codes[row]], 1, predicted(row));
+    if (predicted(row)) { context.fillStyle = theme.surface; context.fill(); }
+    context.strokeStyle = predicted(row) ? list[codes[row]] : theme.ink;
+    context.lineWidth = predicted(row) ? 2 : 1.5;
     context.stroke();
   }
   const overturned = verdict.labels.indexOf("overturned");

@@ -231,7 +231,8 @@ export class Plot {
     const axis = (name) => {
       const field = table.field(view[name]), log = view[`${name}_log`];
       const better = { minimize: "lower is better", maximize: "higher is better" }[field.direction] || "";
-      const text = `${escape(field.label)}${field.unit ? ` (${escape(field.unit)})` : ""}`
+      const where = field.where ? ` on ${field.where}, ${table.by === "both" ? "measured or predicted" : table.by}` : "";
+      const text = `${escape(field.label + where)}${field.unit ? ` (${escape(field.unit)})` : ""}`
         + (better ? `  <span style="font-size:11px;color:${theme.muted}">${better}</span>` : "");
       return {
         title: { text, standoff: 6 }, type: log ? "log" : "linear", range: [...this.range[name]], gridcolor: GRID,
@@ -273,17 +274,32 @@ export class Plot {
   }
   annotations(theme) {
     const { view, table } = this;
-    return (table.header.references || []).flatMap((reference, at) => {
+    const on = (name, value) => { const v = value * table.field(view[name]).scale; return view[`${name}_log`] ? Math.log10(v) : v; };
+    return [...this.arrows(theme, on), ...(table.header.references || []).flatMap((reference, at) => {
       const x = reference.costs[view.x], y = reference.costs[view.y];
       if (x === undefined && y === undefined) return [];
-      const on = (name, value) => { const v = value * table.field(view[name]).scale; return view[`${name}_log`] ? Math.log10(v) : v; };
       const [low, high] = this.range.x; // the text stays inside
       const side = (place) => (place > low + 0.7 * (high - low) ? { xanchor: "right", xshift: -6 } : { xanchor: "left", xshift: 6 });
       const text = `${escape(reference.name)} (counted)`, common = { text, showarrow: false, font: { size: 11, color: theme.muted } };
       const both = x !== undefined && y !== undefined;
       return [{ ...common,
         ...(x !== undefined ? { x: on("x", x), ...side(on("x", x)) } : { xref: "paper", x: 1, xanchor: "right" }),
-        ...(y !== undefined ? { y: on("y", y), yanchor: both ? "middle" : "bottom" } : { yref: "paper", y: 0.04 + 0.06 * at, yanchor: "bottom" }) }];
+        ...(y !== undefined ? { y: on("y", y), yanchor: both && reference.name.startsWith("CSP") ? "top" : "bottom" } : { yref: "paper", y: 0.04 + 0.06 * at, yanchor: "bottom" }) }];
+    })];
+  }
+
+  /** From each published network to its CSP version, where an axis is a cost. */
+  arrows(theme, on) {
+    const { view, table } = this, { references = [], pairs = [] } = table.header;
+    return pairs.flatMap(([base, csp], at) => {
+      const end = (reference, axis) => {
+        const cost = reference.costs[view[axis]], [low, high] = this.range[axis];
+        return cost === undefined ? high - (0.05 + 0.05 * at) * (high - low) : on(axis, cost);
+      };
+      const [from, to] = [references[base], references[csp]];
+      if (to.costs[view.x] === undefined && to.costs[view.y] === undefined) return [];
+      return [{ text: "", name: `${from.name} → ${to.name}`, showarrow: true, arrowhead: 2, arrowsize: 1.2, arrowwidth: 1.5, arrowcolor: theme.ink, standoff: 0,
+        xref: "x", yref: "y", axref: "x", ayref: "y", ax: end(from, "x"), ay: end(from, "y"), x: end(to, "x"), y: end(to, "y") }];
     });
   }
 
@@ -371,7 +387,9 @@ export function describe(table, row, picked) {
   const names = [...new Set([...header.objectives, "latency_ms", "macs", "params", "peak_bytes"])].filter((name) => table.has(name));
   const line = (name) => {
     const field = table.field(name), spread = table.num(`${name}_spread`)[row];
-    return h("div", {}, `${field.label} ${show(field, table.num(name)[row])}${spread === spread ? ` ± ${show(field, spread)}` : ""}`);
+    const value = table.num(name)[row], there = name === "latency_ms" && table.there;
+    const origin = there ? ` on ${there.title}, ${value !== value ? "not " : ""}${table.predicted[row] || table.by === "predicted" ? "predicted" : "measured"}:` : "";
+    return h("div", {}, `${field.label}${origin} ${show(field, value)}${spread === spread ? ` ± ${show(field, spread)}` : ""}`);
   };
   const verdict = table.label("verdict", row), reason = table.label("reason", row), verified = `verified_${header.objectives[0]}`;
   return [

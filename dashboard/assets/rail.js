@@ -10,9 +10,10 @@ const round = (value) => Number(value.toPrecision(10));
 
 export class Rail {
   /** `act` has range(name, [low, high], dragging), kind(name, labels or null), show(names), reset(). */
-  constructor(root, act) {
+  constructor(root, act, device) {
     this.root = root;
     this.act = act;
+    this.device = device;
     this.filters = new Map();
   }
 
@@ -29,9 +30,9 @@ export class Rail {
     this.chips = h("div", { class: "chip-groups" });
     this.shown = h("div", { class: "checks" });
     this.root.replaceChildren(
-      h("div", { class: "rail-head" }, h("h2", {}, "Budgets"),
+      h("div", { class: "rail-head" }, h("h2", {}, "Device and budgets"),
         h("button", { id: "reset", class: "link", type: "button", onclick: () => this.act.reset() }, "Reset")),
-      h("p", { class: "device muted", title: "the device that the latencies are of" }, `on ${table.header.device}`),
+      this.device.root,
       ...BUDGETS.filter((name) => names.includes(name)).map((name) => this.filter(name, view)),
       ...(others.length ? [folded] : []),
       this.chips,
@@ -43,7 +44,7 @@ export class Rail {
   /** One field: a histogram, a slider and a typed value for the end that is a budget, or for both. */
   filter(name, view) {
     const { table } = this, field = table.field(name), chosen = view.ranges[name] || [null, null];
-    const ends = bounds(table, name, chosen);
+    const ends = bounds(table, name, chosen) || { low: 0, high: 1, step: 0.01 };
     const sides = field.direction === "minimize" ? ["max"] : field.direction === "maximize" ? ["min"] : ["min", "max"];
     for (const [at, side] of ["min", "max"].entries()) if (chosen[at] !== null && !sides.includes(side)) sides.push(side);
     const filter = { name, ends, sides: {} };

@@ -26,6 +26,7 @@ function tell(fresh) {
   readAt = Date.now();
   head(fresh);
   age();
+  document.dispatchEvent(new CustomEvent("csp-status", { detail: { fresh } }));
   if (before && (before.token !== fresh.token || before.phase !== fresh.phase || before.study !== fresh.study)) {
     document.dispatchEvent(new CustomEvent("csp-version", { detail: { before, fresh } }));
   }
@@ -37,17 +38,30 @@ const stays = () => /^\/(devices|analysis|explore|studies)\/?$/.test(window.loca
 
 function head(fresh) {
   const place = document.getElementById("status"), studies = document.getElementById("studies");
-  const key = JSON.stringify([fresh.progress, fresh.state, fresh.message, fresh.studies, fresh.study]);
+  const key = JSON.stringify([fresh.progress, fresh.state, fresh.message, fresh.studies, fresh.study, fresh.databases]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
   place.replaceChildren(...(fresh.word ? [h("span", { class: `badge ${fresh.state}`, title: fresh.message }, fresh.word)] : []), h("span", { id: "progress" }, fresh.progress));
-  if (fresh.studies.length > 1) {
+  if (fresh.databases?.length) {
+    studies.replaceChildren(everywhere(fresh));
+  } else if (fresh.studies.length > 1) {
     const select = h("select", { id: "study", "aria-label": "Study" }, fresh.studies.map((name) => h("option", { value: name, selected: name === fresh.study }, name)));
     select.addEventListener("change", () => { window.location.href = `${stays() ? window.location.pathname : "/"}?${new URLSearchParams({ study: select.value })}`; });
     studies.replaceChildren(select);
   } else {
     studies.replaceChildren(h("span", { class: "study-name", title: "study" }, fresh.study));
   }
+}
+
+/** The studies of all databases; a database without any can be chosen too. */
+function everywhere(fresh) {
+  const option = (db, name) => h("option", { value: JSON.stringify([db.name, name]), selected: db.chosen && (name === fresh.study || !name) }, name || "no study yet");
+  const select = h("select", { id: "study", "aria-label": "Database and study" }, fresh.databases.map((db) => h("optgroup", { label: db.name }, (db.studies.length ? db.studies : [""]).map((name) => option(db, name)))));
+  select.addEventListener("change", () => {
+    const [db, name] = JSON.parse(select.value);
+    window.location.href = `${stays() ? window.location.pathname : "/"}?${new URLSearchParams(name ? { db, study: name } : { db })}`;
+  });
+  return select;
 }
 
 function age() {

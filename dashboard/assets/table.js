@@ -30,7 +30,7 @@ export class Grid {
     const { header } = table, score = header.objectives[0];
     const names = [...new Set([score, `verified_${score}`, view.x, view.y, ...header.objectives.slice(1), ...COLUMNS])];
     this.columns = names.filter((name) => table.has(name) && header.axes.includes(name));
-    const key = JSON.stringify([this.columns, this.sort, view.table, header.verified]);
+    const key = JSON.stringify([this.columns, this.sort, view.table, header.verified, header.device]);
     if (key !== this.headed) { this.headed = key; this.heading(); }
     this.order();
     this.drawn = null;
@@ -103,8 +103,16 @@ export class Grid {
       h("td", {}, h("a", { class: "mono", href: href(table, row) }, table.id(row))),
       h("td", { title: reason === "–" ? "" : reason }, stateOf(table, row, picked)),
       ...(table.header.verified ? [h("td", {}, share === share ? `${verdict} (${Math.round(share * 100)} %)` : verdict)] : []),
-      ...this.columns.map((name) => h("td", { class: "number" }, ...shown(table.field(name), table.num(name)[row]))),
+      ...this.columns.map((name) => this.cell(name, row)),
       ...TEXTS.map((name) => h("td", {}, table.label(name, row))));
+  }
+
+  /** A number; where the latencies are of another device, how it was obtained. */
+  cell(name, row) {
+    const { table } = this, value = table.num(name)[row];
+    if (name !== "latency_ms" || !table.there) return h("td", { class: "number" }, ...shown(table.field(name), value));
+    if (value !== value) return h("td", { class: "number muted" }, table.by === "predicted" ? "not predicted" : "not measured");
+    return h("td", { class: "number", title: table.predicted[row] ? `predicted: ${table.there.method}` : "measured" }, table.predicted[row] ? "≈ " : "", ...shown(table.field(name), value));
   }
 
   click(event) {

@@ -1,6 +1,7 @@
 /* Everything that a person chose is the URL's query. The same names and rules as dashboard/view.py. */
 
 export const SHOWN = ["dominated", "stopped", "failed", "refused", "waiting"];
+export const ORIGINS = ["measured", "predicted", "both"];
 const DRAGS = ["zoom", "pan", "select", "lasso"];
 const number = (text) => {
   const value = text ? Number(text) : NaN;
@@ -48,19 +49,22 @@ export function parse(query, header) {
     zoom_x: zoom(given.get("zx") || ""),
     zoom_y: zoom(given.get("zy") || ""),
     drag: choice("drag", (name) => DRAGS.includes(name)),
+    db: (given.get("db") || "").slice(0, 400),
     study: given.get("study") || "",
+    device: (given.get("dev") || "").trim().slice(0, 200),
+    by: choice("by", (name) => ORIGINS.includes(name)),
   };
 }
 
 export function defaults(header) {
   const base = header.default || { x: "latency_ms", y: "ap", color: "block", show: ["dominated", "failed"] };
-  return { ...base, size: "", front: "axes", table: "front", drag: "zoom" };
+  return { ...base, size: "", front: "axes", table: "front", drag: "zoom", by: "" };
 }
 
 /** The choices that differ from the default, without the question mark. */
 export function format(view, header) {
   const base = defaults(header), pairs = [];
-  if (view.study) pairs.push(["study", view.study]);
+  for (const [key, value] of [["db", view.db], ["study", view.study], ["dev", view.device], ["by", view.by]]) if (value) pairs.push([key, value]);
   for (const name of ["x", "y", "color", "size", "front", "table", "drag"]) {
     if (view[name] !== base[name]) pairs.push([name, view[name]]);
   }

@@ -37,25 +37,26 @@ EXPLORER = """
 """
 
 
-def explorer(poll_ms: int) -> str:
-    """The document of the first screen; assets/page.js fills it."""
+def explorer(poll_ms: int, several: bool = False) -> str:
+    """The document of the first screen; assets/page.js fills it. `several`: there is more than one database."""
     return _document(
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>CSP Explorer</title>' + _style(),
-        f"{HEADER}{EXPLORER}", _script("page.js"), poll_ms,
+        f"{HEADER}{EXPLORER}", _script("page.js"), poll_ms, several,
     )  # fmt: skip
 
 
-def around_dash(poll_ms: int) -> str:
+def around_dash(poll_ms: int, several: bool = False) -> str:
     """The `index_string` of all other pages."""
     return _document("{%metas%}<title>{%title%}</title>{%css%}" + _style(), f"{HEADER}{{%app_entry%}}",
                      '{%config%}{%scripts%}<script src="/assets/detail.js"></script>{%renderer%}' + _script("shell.js"),
-                     poll_ms)  # fmt: skip
+                     poll_ms, several)  # fmt: skip
 
 
-def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
+def _document(head: str, body: str, scripts: str, poll_ms: int, several: bool) -> str:
+    choose = '<script src="/assets/databases.js"></script>' if several else ""
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
-        f'<script src="/assets/theme.js"></script>{head}</head>'
+        f'{choose}<script src="/assets/theme.js"></script>{head}</head>'
         f'<body data-poll="{poll_ms}"><div class="shell">{body}</div>'
         f'<script src="/assets/pages.js"></script>{scripts}</body></html>'
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,17 +100,22 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def serving() -> Iterator[Callable[[Path], str]]:
+def serving() -> Iterator[Callable[..., str]]:
     """Serve databases on free ports."""
     from waitress.server import create_server
 
     from dashboard.app import create_app
     from dashboard.data import Database
+    from dashboard.databases import Databases
+    from dashboard.references import entries_of
 
     servers: list[Any] = []
 
-    def started(path: Path) -> str:
-        app = create_app(Database(str(path)), hosts=("127.0.0.1",), poll_ms=400)
+    def started(path: Path, *more: Path, shown: Sequence[str] = ()) -> str:
+        found = [Database(str(each)) for each in (path, *more)]
+        app = create_app(
+            Databases(found) if more else found[0], hosts=("127.0.0.1",), poll_ms=400, shown=entries_of(shown)
+        )
         server: Any = create_server(app.server, host="127.0.0.1", port=0, threads=4)
         threading.Thread(target=server.run, daemon=True).start()
         servers.append(server)
@@ -122,7 +127,7 @@ def serving() -> Iterator[Callable[[Path], str]]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[Path], str]]:
+def serve() -> Iterator[Callable[..., str]]:
     """Serve a database on a free port; returns the URL."""
     with serving() as start:
         yield start

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -262,8 +263,8 @@ def test_a_click_opens_the_candidate_and_back_returns(site: str, open_page: Open
     until(page, f"{RINGS}.join() === '{number}'")
 
 
-def test_the_keyboard_is_enough(site: str, open_page: Open) -> None:
-    page = ready(open_page(site))
+def test_the_keyboard_is_enough(serve: Serve, open_page: Open, path: Path, tmp_path: Path) -> None:
+    page = ready(open_page(serve(shutil.copy(path, tmp_path / "csp.db"))))  # of its own, as it pins
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
@@ -311,7 +312,10 @@ def test_the_keyboard_is_enough(site: str, open_page: Open) -> None:
     page.wait_for_selector("h1:has-text('Candidate')")
 
 
-def test_a_pinned_candidate_is_what_the_answer_is_compared_with(site: str, open_page: Open) -> None:
+def test_a_pinned_candidate_is_what_the_answer_is_compared_with(
+    serve: Serve, open_page: Open, path: Path, tmp_path: Path
+) -> None:
+    site = serve(shutil.copy(path, tmp_path / "csp.db"))
     page = ready(open_page(site))
     assert "better" not in page.inner_text("#answer")
     other = page.evaluate("csp.table.number(csp.picked.axes.find(row => row !== csp.picked.best))")

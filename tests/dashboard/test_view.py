@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.fields import CHIPS, FIELDS, FILTERED, METRICS, NUMERIC
-from dashboard.view import DRAGS, SHOWN, View, default_view, objectives_of
+from dashboard.view import DRAGS, ORIGINS, SHOWN, View, default_view, objectives_of
 from evaluator.metrics import METRICS as KNOWN
 
 bounds = st.none() | st.floats(-1e9, 1e9).map(lambda value: float(f"{value:.10g}"))
@@ -38,6 +38,9 @@ views = st.builds(
     zoom_y=st.none() | zooms,
     drag=st.sampled_from(DRAGS),
     study=st.text(max_size=20).map(str.strip),
+    database=st.text(max_size=20),
+    device=st.text(max_size=20).map(str.strip),
+    by=st.sampled_from(["", *ORIGINS]),
 )  # fmt: skip
 
 

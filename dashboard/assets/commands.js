@@ -1,0 +1,33 @@
+/* What is on the screen as commands for a terminal: search.export of a candidate, search.pick of the question. */
+
+const quoted = (text) => (/^[\w./:@=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+/** `--db` and `--name`, where they are not what the command takes by itself. */
+function where(header) {
+  const parts = header.database && header.database !== "csp.db" ? ["--db", quoted(header.database)] : [];
+  return header.several ? [...parts, "--name", quoted(header.study)] : parts;
+}
+
+/** The command that exports a candidate. */
+export function exportCommand(table, row) {
+  const id = table.id(row);
+  return ["python -m search.export", id, "--to onnx -o", id, ...where(table.header)].join(" ");
+}
+
+/** The command that gives this answer, and why it might not; null where no command can name the device. */
+export function pickCommand(table, view) {
+  const { header, there } = table, parts = [], left = [];
+  if (there && !there.name) return { command: null, left: [`${there.label} has no name of its own on a command line`] };
+  if (there) parts.push("--device", quoted(there.name));
+  if (there && table.by === "measured") parts.push("--measured-only");
+  if (there && table.by === "predicted" && there.measured.some((value) => value === value)) left.push("it takes measured latencies where there are any");
+  for (const name of header.filters) {
+    const field = header.fields[name], [low, high] = view.ranges[name] || [null, null];
+    if (low === null && high === null) continue;
+    if (field.kind !== "metric") { left.push(`it has no option for ${field.label}`); continue; }
+    if (high !== null) parts.push("--max", `${name}=${Number(high.toPrecision(10))}`);
+    if (low !== null) parts.push("--min", `${name}=${Number(low.toPrecision(10))}`);
+  }
+  for (const name of header.chips) if (view.kinds[name]) left.push(`it has no option for ${header.fields[name].label}`);
+  return { command: ["python -m search.pick", ...parts, "--by proxy", ...where(header)].join(" "), left };
+}

@@ -1,0 +1,200 @@
+"""The question "which one for my device?": devices, pins in the database, references, commands, in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search import pick
+from search.store import Store
+from tests.browser.test_dashboard import count, point, ready, until, wait_count
+from tests.databases import MACHINE, build
+from tests.places import spread
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Any]
+Serve = Callable[..., str]
+SETTLED = "csp.table.there && csp.table.there.done >= csp.table.there.wanted"
+ANSWER = "csp.picked.best < 0 ? null : csp.table.id(csp.picked.best)"
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of 40 with latencies on made-up devices."""
+    file = tmp_path_factory.mktemp("boards") / "csp.db"
+    build(str(file), 40)
+    spread(str(file))
+    return file
+
+
+def on_device(page: Any) -> Any:
+    ready(page)
+    until(page, SETTLED)
+    return page
+
+
+def told(page: Any, capsys: pytest.CaptureFixture[str]) -> str | None:
+    """The candidate that the command of the export dialog names for the same question."""
+    page.click("#export-best")
+    commands = page.locator("dialog pre").all_inner_texts()
+    page.keyboard.press("Escape")
+    words = shlex.split(next(text for text in commands if "search.pick" in text))
+    assert words[:3] == ["python", "-m", "search.pick"]
+    capsys.readouterr()
+    assert pick.main([*words[3:], "--json"]) == 0
+    found: str = json.loads(capsys.readouterr().out)["picks"][0]["answer"]["id"]
+    return found
+
+
+def test_a_device_is_chosen_by_key_and_everything_speaks_of_it(
+    serve: Serve, open_page: Open, boards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = ready(open_page(serve(boards)))
+    until(page, "document.querySelectorAll('#device option').length > 5")
+    own = page.evaluate("[...csp.table.num('latency_ms')]")
+    page.keyboard.press("d")
+    assert page.evaluate("document.activeElement.id") == "device"
+    page.select_option("#device", "board5/onnxruntime/fp32")
+    until(page, SETTLED)
+    until(page, "location.search.includes('dev=board5/onnxruntime/fp32')")
+    assert "on board5 · onnxruntime · fp32" in page.inner_text("#answer")
+    assert "latency measured" in page.inner_text("#answer")
+    assert re.search(r"Measured \(●\): \d+ of \d+; not measured \(\d+ %\)", page.inner_text("#device-choice"))
+    assert "8 % off in the median" in page.inner_text("#device-choice")
+    until(page, "document.querySelector('#plot .xtitle').textContent.startsWith('Latency on board5, measured (ms)')")
+    assert page.evaluate("csp.picked.highlighted.every(row => csp.table.there.measured[row] > 0)")
+    assert "without Latency only in the table" in page.inner_text("#count")
+    page.click("[data-by='both']")
+    until(page, "location.search.includes('by=both')")
+    until(page, "!document.querySelector('#count').textContent.includes('without Latency')")
+    assert page.evaluate("csp.table.predicted.some(Boolean) && !csp.table.predicted.every(Boolean)")
+    hollow = page.evaluate("csp.table.number([...csp.picked.shown.keys()].find(row => csp.picked.shown[row]"
+                           " && csp.table.predicted[row] && csp.plot.drawable(row)))")  # fmt: skip
+    x, y = point(page, hollow)
+    page.mouse.move(x, y)
+    page.wait_for_selector("#tooltip:not([hidden])")
+    assert re.search(r"Latency on board5, (predicted|measured): ", page.inner_text("#tooltip"))
+    page.fill("[data-control='max.latency_ms']", "30")
+    page.press("[data-control='max.latency_ms']", "Enter")
+    until(page, "location.search.includes('max.latency_ms=30')")
+    other = on_device(open_page(page.url))
+    wait_count(other, f"n === {count(page)}")
+    assert other.inner_text("#answer") == page.inner_text("#answer")
+    assert told(page, capsys) == page.evaluate(ANSWER)
+    page.click("[data-by='measured']")
+    until(page, "!location.search.includes('by=')")
+    assert told(page, capsys) == page.evaluate(ANSWER)
+    page.select_option("#device", "")
+    until(page, "!csp.table.there && !location.search.includes('dev=')")
+    assert page.evaluate("[...csp.table.num('latency_ms')]") == pytest.approx(own, nan_ok=True)
+    assert f"on {MACHINE.host} under" in page.inner_text("#answer")
+
+
+def test_a_link_asks_about_a_device_that_nobody_measured(
+    serve: Serve, open_page: Open, boards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = on_device(open_page(serve(boards) + "/?dev=pi5&lat=400"))
+    assert page.input_value("[data-control='max.latency_ms']") == "400"
+    said = page.inner_text("#answer")
+    assert "on Raspberry Pi 5" in said
+    assert "latency predicted by roofline of the card 'pi5'" in said
+    assert "Latency, predicted" in said
+    assert "Not measured." in page.inner_text("#device-choice")
+    assert page.evaluate("csp.picked.highlighted.every(row => csp.table.predicted[row])"), "drawn hollow"
+    assert page.locator("#table td[title^='predicted: roofline']").first.inner_text().startswith("≈ ")
+    assert told(page, capsys) == page.evaluate(ANSWER)
+    page.goto(page.url.replace("400", "0.001"))
+    on_device(page)
+    assert "No candidate fits latency ≤ 0.001 ms on Raspberry Pi 5" in page.inner_text("#answer")
+    page.goto(page.url.partition("?")[0] + "?dev=<b>no</b>")
+    page.wait_for_selector("#device-choice .problem")
+    said = page.inner_text("#device-choice .problem")
+    assert "nothing is known of a device “<b>no</b>”" in said
+    assert "The latencies are the study’s own." in said
+
+
+def test_pins_live_in_the_database_and_reach_every_dashboard(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 20)
+    url = serve(path)
+    pages = [ready(open_page(url))]
+    number, identity = pages[0].evaluate("(row => [csp.table.number(row), csp.table.id(row)])(csp.picked.best)")
+    pages[0].keyboard.press("p")
+    until(pages[0], f"document.querySelector('#said').textContent === '#{number} pinned'")
+    with Store.open(str(path), read_only=True) as store:
+        assert store.pins(1) == [identity]
+    pages.append(ready(open_page(url)))
+    for page in pages:
+        until(page, f"csp.view.pinned.join() === '{number}' && document.querySelector('#plot .pinned')")
+    pages[1].click("#pin-best")
+    until(pages[0], "csp.view.pinned.length === 0 && !location.search.includes('pin=')")
+    with Store.open(str(path), read_only=True) as store:
+        assert store.pins(1) == []
+    linked = ready(open_page(f"{url}/?pin={number}"))
+    linked.wait_for_timeout(600)
+    assert linked.evaluate("csp.view.pinned") == [number], "a link keeps its pins, and writes none"
+    with Store.open(str(path), read_only=True) as store:
+        assert store.pins(1) == []
+
+
+def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
+    serve: Serve, open_page: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 20)
+    build(str(path), 6, name="other's")
+    url = serve(path, shown=["PeleeNet", "CSPPeleeNet", "ResNet-50"])
+    page = ready(open_page(f"{url}/?study=default&x=macs&y=params"))
+    said = page.inner_text("#answer")
+    assert "beside it: CSPPeleeNet 0.5 (published, counted here)" in said
+    assert re.search(r"[+−][\d.,]+ % (▲ better|▼ worse)", said)
+    layout = "document.querySelector('#plot .js-plotly-plot')._fullLayout"
+    arrows = page.evaluate(f"{layout}.annotations.filter(a => a.showarrow).map(a => [a.ax, a.ay, a.x, a.y])")
+    cost = "name => csp.table.header.references.find(r => r.name === name).costs"
+    base, csp = (page.evaluate(f"({cost})('{name}')") for name in ("PeleeNet", "CSPPeleeNet 0.5"))
+    scale = [page.evaluate(f"csp.table.field('{name}').scale") for name in ("macs", "params")]
+    assert arrows == [pytest.approx([base["macs"] * scale[0], base["params"] * scale[1],
+                                     csp["macs"] * scale[0], csp["params"] * scale[1]])]  # fmt: skip
+    page.click("#export-best")
+    identity = page.evaluate(ANSWER)
+    first = page.locator("dialog pre").first.inner_text()
+    assert first == f"python -m search.export {identity} --to onnx -o {identity} --db {path} --name default"
+    page.keyboard.press("Escape")
+    other = ready(open_page(f"{url}/?study=other%27s&block=res"))
+    other.click("#export-best")
+    words = [shlex.split(text) for text in other.locator("dialog pre").all_inner_texts()]
+    assert [each[-2:] for each in words] == [["--name", "other's"]] * 2
+    assert "no option for Block" in other.inner_text("dialog")
+
+
+def test_a_tab_stays_with_the_database_that_was_chosen(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    paths = [tmp_path / "old.db", tmp_path / "new.db"]
+    for path, number in zip(paths, (8, 14), strict=True):
+        build(str(path), number)
+    page = ready(open_page(serve(*paths), fresh=True))
+    assert "of 8 shown" in page.inner_text("#count")
+    page.wait_for_selector("#study")
+    assert page.locator("#study optgroup").evaluate_all("groups => groups.map(group => group.label)") == [
+        "old.db",
+        "new.db",
+    ]
+    page.select_option("#study", '["new.db","default"]')
+    until(page, "document.querySelector('#count')?.textContent.includes('of 14 shown')")
+    ready(page)
+    identity = page.evaluate("csp.table.id(13)")
+    page.keyboard.press("p")
+    until(page, "document.querySelector('#said').textContent.endsWith(' pinned')")
+    with Store.open(str(paths[1]), read_only=True) as new, Store.open(str(paths[0]), read_only=True) as old:
+        assert (len(new.pins(1)), old.pins(1)) == (1, [])
+    page.click("text=Studies")
+    page.wait_for_selector("main table")
+    assert "db=new.db" in page.url
+    page.goto(page.url.replace("/studies", f"/c/{identity}"))
+    page.wait_for_selector(f"h1:has-text('{identity}')")
