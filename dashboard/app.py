@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import flask
 from dash import Dash, Input, Output, State, dcc, html
 
-from dashboard import detail, evidence, wire
+from dashboard import detail, evidence, sheets, wire
 from dashboard.data import Database, Snapshot
 from dashboard.foresight import predictor
 from dashboard.pages import candidate, message, shell
@@ -40,6 +40,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     server = flask.Flask("dashboard", static_folder=None)
     _first_screen(server, poll_ms)  # before Dash takes `/`
     _data(server, database, shown)
+    sheets.connect(server, database, poll_ms)
     app = Dash(
         __name__,
         server=server,

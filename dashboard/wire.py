@@ -127,6 +127,7 @@ def described(field: Field) -> dict[str, Any]:
     share, base = field.name == "front_share", field.name.removeprefix(VERIFIED)
     return {
         "label": field.label, "unit": "%" if share else field.unit, "scale": 100.0 if share else field.scale,
+        "stored": METRICS[base].unit if field.kind == "metric" and field.name != "flops" else "FLOPs" * (field.name == "flops"),
         "direction": field.direction, "kind": field.kind, "meaning": field.meaning,
         "plain": field.kind == "metric" and field.name != "flops" and not METRICS[base].unit,
     }  # fmt: skip

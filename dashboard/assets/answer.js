@@ -1,6 +1,7 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
 import { h, bare, digits, show, shown, say } from "./dom.js";
 import { best, binding } from "./model.js";
+import { stepText } from "./steps.js";
 
 const SIGNS = { verified: "✓", overturned: "✗", unverified: "?" };
 
@@ -18,7 +19,7 @@ export function filterTexts(table, view) {
   for (const name of table.header.chips) {
     if (view.kinds[name]) texts.push(`${table.field(name).label.toLowerCase()} ${view.kinds[name].join(" or ") || "none"}`);
   }
-  return texts;
+  return [...texts, ...view.steps.map((step) => stepText(table, step))];
 }
 
 /** The command that exports a candidate. */
@@ -45,7 +46,7 @@ export class Answer {
 
   update(table, view, picked) {
     const { header } = table;
-    const key = JSON.stringify([header.token, picked.best, view.x, view.ranges, view.kinds, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
+    const key = JSON.stringify([header.token, picked.best, view.x, view.ranges, view.kinds, view.steps, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
     if (key === this.drawn) return;
     this.drawn = key;
     const focus = document.activeElement?.id;

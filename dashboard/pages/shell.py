@@ -6,7 +6,8 @@ HEADER = """
 <a href="#main" class="skip">Skip to the content</a>
 <header class="top">
   <a href="/" class="brand">CSP Explorer</a>
-  <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/devices">Devices</a>
+  <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/table">Table</a>
+    <a href="/parallel">Parallel</a><a href="/devices">Devices</a>
     <a href="/analysis">Analysis</a><a href="/explore">Explore</a><a href="/studies">Studies</a></nav>
   <span id="studies" class="studies"></span>
   <span id="status" class="status"></span>
@@ -36,6 +37,25 @@ EXPLORER = """
 <div id="said" class="unseen" role="status" aria-live="polite"></div>
 """
 
+SHEET = """
+<main id="main" tabindex="-1"><div id="explorer" class="explorer loading">
+  <aside id="rail" class="rail" aria-label="Filters"></aside>
+  <div class="sheet-area">
+    <div class="sheet-head"><h1>{title}</h1><div id="tools" class="tools"></div>
+      <span id="count" class="count" role="status"></span></div>
+    {body}
+  </div>
+</div><div id="message" hidden></div></main>
+<div id="tooltip" class="tooltip" hidden></div>
+<div id="said" class="unseen" role="status" aria-live="polite"></div>
+"""
+TABLE = '<div id="sheet" class="table sheet"></div>'
+PARALLEL = """<div class="parallel-area"><div id="heads" class="heads"></div>
+      <div id="parallel" class="parallel" role="img" tabindex="-1"
+        aria-label="Parallel coordinates of the candidates; the page Table lists the same ones"></div></div>
+    <p class="hint">Drag along an axis to brush it, or type its ends above; a click on the axis clears. A line opens with
+      a click and is chosen with Shift-click. Keep and Exclude count on all pages.</p>"""
+
 
 def explorer(poll_ms: int) -> str:
     """The document of the first screen; assets/page.js fills it."""
@@ -43,6 +63,13 @@ def explorer(poll_ms: int) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>CSP Explorer</title>' + _style(),
         f"{HEADER}{EXPLORER}", _script("page.js"), poll_ms,
     )  # fmt: skip
+
+
+def sheet(name: str, poll_ms: int) -> str:
+    """The document of `table` or `parallel`; assets/<name>page.js fills it."""
+    title, body = {"table": ("Table", TABLE), "parallel": ("Parallel coordinates", PARALLEL)}[name]
+    head = f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title} – CSP Explorer</title>'
+    return _document(head + _style(), HEADER + SHEET.format(title=title, body=body), _script(f"{name}page.js"), poll_ms)
 
 
 def around_dash(poll_ms: int) -> str:
@@ -62,7 +89,7 @@ def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
 
 
 def _style() -> str:
-    return "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail"))
+    return "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail", "sheets"))
 
 
 def _script(name: str) -> str:
