@@ -16,7 +16,7 @@ export class Parallel {
   constructor(root, act) {
     this.root = root;
     this.act = act;
-    this.layers = ["back", "lines", "top"].map((name) => h("canvas", { "aria-hidden": "true", class: name }));
+    this.layers = ["back", "lines", "above"].map((name) => h("canvas", { "aria-hidden": "true", "data-layer": name }));
     this.marks = s("svg", { class: "marks", "aria-hidden": "true" });
     root.replaceChildren(...this.layers, this.marks);
     this.tooltip = document.getElementById("tooltip");
@@ -66,8 +66,9 @@ export class Parallel {
     if (low === high) { low -= Math.abs(low) / 10 || 0.5; high += Math.abs(high) / 10 || 0.5; }
     const y = (value) => (value === value && (!log || value > 0) ? floor - ((on(value) - low) / (high - low)) * span : this.missing);
     const value = (place) => { const at = low + ((floor - place) / span) * (high - low); return (log ? 10 ** at : at) / field.scale; };
+    const few = new Set(kept.length < 5e4 || Number.isInteger(kept[0]) ? kept.subarray(0, 5e4) : []), own = few.size <= 9 ? [...few].filter((at) => at === at).map((at) => at * field.scale) : null;
     const text = (at) => (Math.abs(at) >= 1e4 ? Math.round(at).toLocaleString("en-US") : String(Number(at.toPrecision(6)))).replace("-", "−");
-    return { field, y, value, ticks: nice(low, high, log).map((at) => [floor - (((log ? Math.log10(at) : at) - low) / (high - low)) * span, text(at)]) };
+    return { field, y, value, ticks: (own || nice(low, high, log)).map((at) => [floor - (((log ? Math.log10(at) : at) - low) / (high - low)) * span, text(at)]) };
   }
 
   /** Height of every row on an axis. */

@@ -40,11 +40,8 @@ const plot = new Parallel($("parallel"), act);
 // -- controls of an axis
 
 function head(state, axis, at, names) {
-  const { table, view } = state, { name, field } = axis, part = brushOf(view)[name];
-  const worse = { minimize: "lower is better", maximize: "higher is better" }[field.direction];
-  const box = h("div", { class: "axis-head", role: "group", "aria-label": field.label },
-    h("div", { class: "axis-name", title: [field.meaning, worse].filter(Boolean).join("; ") }, h("b", {}, field.label), h("span", { class: "unit" }, ` ${field.unit}${{ minimize: " ↓", maximize: " ↑" }[field.direction] || ""}`)),
-    axis.labels ? values(axis, part) : range(axis, part), options(state, axis, at, names));
+  const part = brushOf(state.view)[axis.name];
+  const box = h("div", { class: "axis-head", role: "group", "aria-label": axis.field.label }, options(state, axis, at, names), axis.labels ? values(axis, part) : range(axis, part));
   box.style.left = `${axis.x}px`;
   return box;
 }
@@ -82,7 +79,9 @@ function options(state, { name, field, log }, at, names) {
   const move = (by) => { const next = [...names]; next.splice(at, 1); next.splice(at + by, 0, name); page.carry({ axes: next.join(",") }); };
   const entry = (key, label, run) => h("li", {}, h("button", { type: "button", "data-control": `${key} ${name}`, onclick: run }, label));
   const toggle = () => page.carry({ log: (log ? logs(state.view).filter((other) => other !== name) : [...logs(state.view), name]).join(",") });
-  return h("details", { class: "menu options", "data-menu": `options ${name}` }, h("summary", { "aria-label": `Axis ${field.label}` }, "⋯"), h("ul", {},
+  const better = { minimize: " ↓", maximize: " ↑" }[field.direction] || "", worse = { minimize: "lower is better", maximize: "higher is better" }[field.direction];
+  return h("details", { class: "menu options", "data-menu": `options ${name}` }, h("summary", { title: [field.meaning, worse].filter(Boolean).join("; ") },
+    h("b", {}, field.label), " ", h("span", { class: "unit" }, `${log ? "log " : ""}${field.unit}${better} ▾`)), h("ul", {},
     at ? entry("left", "Move left", () => move(-1)) : null, at < names.length - 1 ? entry("right", "Move right", () => move(1)) : null,
     field.kind === "category" ? null : entry("log", log ? "Linear scale" : "Log scale", toggle),
     field.kind === "category" ? null : entry("missing", "Only what is missing", () => act.brush(name, { labels: [NONE] })),

@@ -31,7 +31,7 @@ export function saveMenu(get) {
     const { rows } = listed(shown), count = `${rows.length.toLocaleString("en-US")} rows`, { study } = shown.table.header;
     list.replaceChildren(...(shown.plot || shown.svg ? [item("svg", "SVG", "vector", save("svg")), item("png", "PNG", "picture", save("png"))] : []),
       item("csv", "CSV", count, save("csv")), item("json", "JSON", count, save("json")),
-      h("li", {}, h("a", { id: "save-report", href: `/report.html?${new URLSearchParams({ study })}`, download: "" }, "Report", h("span", { class: "muted" }, " of the study, HTML"))));
+      h("li", {}, h("a", { id: "save-report", href: `/report.html?${new URLSearchParams({ study })}`, download: "" }, "Report", h("span", { class: "muted" }, " HTML"))));
   });
 }
 

@@ -41,9 +41,9 @@ SHEET = """
 <main id="main" tabindex="-1"><div id="explorer" class="explorer loading">
   <aside id="rail" class="rail" aria-label="Filters"></aside>
   <div class="sheet-area">
-    <div class="sheet-head"><h1>{title}</h1><div id="tools" class="tools"></div>
-      <span id="count" class="count" role="status"></span></div>
+    <div class="sheet-head"><h1>{title}</h1><div id="tools" class="tools"></div></div>
     {body}
+    <div class="caption"><span id="count" class="count" role="status"></span><span class="hint">{hint}</span></div>
   </div>
 </div><div id="message" hidden></div></main>
 <div id="tooltip" class="tooltip" hidden></div>
@@ -52,9 +52,11 @@ SHEET = """
 TABLE = '<div id="sheet" class="table sheet"></div>'
 PARALLEL = """<div class="parallel-area"><div id="heads" class="heads"></div>
       <div id="parallel" class="parallel" role="img" tabindex="-1"
-        aria-label="Parallel coordinates of the candidates; the page Table lists the same ones"></div></div>
-    <p class="hint">Drag along an axis to brush it, or type its ends above; a click on the axis clears. A line opens with
-      a click and is chosen with Shift-click. Keep and Exclude count on all pages.</p>"""
+        aria-label="Parallel coordinates of the candidates; the page Table lists the same ones"></div></div>"""
+HINTS = {
+    "table": "Enter opens, Space or a click selects; Save view keeps exactly these rows and columns.",
+    "parallel": "Drag along an axis or type its ends; a click on it clears. A click on a line opens, with Shift selects.",
+}
 
 
 def explorer(poll_ms: int) -> str:
@@ -69,7 +71,7 @@ def sheet(name: str, poll_ms: int) -> str:
     """The document of `table` or `parallel`; assets/<name>page.js fills it."""
     title, body = {"table": ("Table", TABLE), "parallel": ("Parallel coordinates", PARALLEL)}[name]
     head = f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title} – CSP Explorer</title>'
-    return _document(head + _style(), HEADER + SHEET.format(title=title, body=body), _script(f"{name}page.js"), poll_ms)
+    return _document(head + _style(), HEADER + SHEET.format(title=title, body=body, hint=HINTS[name]), _script(f"{name}page.js"), poll_ms)
 
 
 def around_dash(poll_ms: int) -> str:
