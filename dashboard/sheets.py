@@ -28,14 +28,14 @@ def connect(server: flask.Flask, database: Database, poll_ms: int) -> None:
 
     @server.get("/report.html")
     def report() -> flask.Response:
-        from dashboard import report
+        from dashboard.report_page import report as written
 
         snapshot = database.snapshot(flask.request.args.get("study", ""))
         said = message.state(database, snapshot)
         try:
             if said is not None or snapshot.study is None:
                 raise StoreError(said.title if said else "there is no study")
-            text = report.report(database, snapshot)
+            text = written(database, snapshot)
         except StoreError as error:
             return flask.Response(f"No report: {error}\n", 503, mimetype="text/plain")
         name = re.sub(r"[^\w.-]+", "_", snapshot.study.name, flags=re.ASCII)[:80]

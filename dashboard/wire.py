@@ -127,7 +127,14 @@ def described(field: Field) -> dict[str, Any]:
     share, base = field.name == "front_share", field.name.removeprefix(VERIFIED)
     return {
         "label": field.label, "unit": "%" if share else field.unit, "scale": 100.0 if share else field.scale,
-        "stored": METRICS[base].unit if field.kind == "metric" and field.name != "flops" else "FLOPs" * (field.name == "flops"),
+        "stored": stored(field),
         "direction": field.direction, "kind": field.kind, "meaning": field.meaning,
         "plain": field.kind == "metric" and field.name != "flops" and not METRICS[base].unit,
     }  # fmt: skip
+
+
+def stored(field: Field) -> str:
+    """The unit of the numbers themselves, as files have them."""
+    if field.name == "flops":
+        return "FLOPs"
+    return METRICS[field.name.removeprefix(VERIFIED)].unit if field.kind == "metric" else ""

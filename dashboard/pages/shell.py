@@ -55,7 +55,7 @@ PARALLEL = """<div class="parallel-area"><div id="heads" class="heads"></div>
         aria-label="Parallel coordinates of the candidates; the page Table lists the same ones"></div></div>"""
 HINTS = {
     "table": "Enter opens, Space or a click selects; Save view keeps exactly these rows and columns.",
-    "parallel": "Drag along an axis or type its ends; a click on it clears. A click on a line opens, with Shift selects.",
+    "parallel": "Drag along an axis or type its ends; a click on it clears. A click on a line opens, Shift selects.",
 }
 
 
@@ -71,7 +71,12 @@ def sheet(name: str, poll_ms: int) -> str:
     """The document of `table` or `parallel`; assets/<name>page.js fills it."""
     title, body = {"table": ("Table", TABLE), "parallel": ("Parallel coordinates", PARALLEL)}[name]
     head = f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title} – CSP Explorer</title>'
-    return _document(head + _style(), HEADER + SHEET.format(title=title, body=body, hint=HINTS[name]), _script(f"{name}page.js"), poll_ms)
+    return _document(
+        head + _style(),
+        HEADER + SHEET.format(title=title, body=body, hint=HINTS[name]),
+        _script(f"{name}page.js"),
+        poll_ms,
+    )
 
 
 def around_dash(poll_ms: int) -> str:
@@ -91,7 +96,9 @@ def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
 
 
 def _style() -> str:
-    return "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail", "sheets"))
+    return "".join(
+        f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail", "sheets")
+    )
 
 
 def _script(name: str) -> str:
