@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 MOST = 150
 """Rows of the table of the front."""
-SHOWN = ("latency_ms", "macs", "params", "peak_bytes", "weight_bytes")
+SHOWN = ("latency_ms", "macs", "params", "peak_bytes")
 Cell = str | Markup
 
 
@@ -123,13 +123,18 @@ def _head(snapshot: Snapshot) -> Markup:
 
 def _costs(frame: Columns, objectives: Sequence[str]) -> list[str]:
     """Costs of which budgets are likely: the study's, else what is known of the usual ones."""
-    asked = [name for name in objectives[1:] if FIELDS[name].direction == "minimize" and name in frame]
-    return asked or [name for name in SHOWN if name in frame][:1]
+    asked = [name for name in objectives[1:] if FIELDS[name].direction == "minimize" and _known(frame, name)]
+    asked.sort(key=lambda name: not name.startswith("latency"))
+    return asked or [name for name in SHOWN if _known(frame, name)][:1]
+
+
+def _known(frame: Columns, name: str) -> bool:
+    return bool(np.isfinite(numbers(frame, name)).any())
 
 
 def _shown(frame: Columns, objectives: Sequence[str]) -> list[str]:
     verified = f"{VERIFIED}{objectives[0]}"
-    return [name for name in dict.fromkeys([objectives[0], verified, *objectives[1:], *SHOWN]) if name in frame]
+    return [name for name in dict.fromkeys([objectives[0], verified, *objectives[1:], *SHOWN]) if _known(frame, name)]
 
 
 def _cells(frame: Columns, row: int, names: Sequence[str]) -> list[Cell]:

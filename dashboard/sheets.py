@@ -7,10 +7,11 @@ import re
 import flask
 
 from dashboard import effects
+from dashboard.candidates import complete
 from dashboard.data import Database, Snapshot
 from dashboard.pages import message, shell
 from dashboard.view import objectives_of
-from search.importance import QUANTILE
+from search.importance import FEWEST, QUANTILE
 from search.store import StoreError
 
 NAMES = ("table", "parallel")
@@ -48,6 +49,8 @@ def by_importance(database: Database, snapshot: Snapshot) -> list[str]:
     if snapshot.study is None or snapshot.columns is None:
         return []
     frame, score = snapshot.columns, objectives_of(snapshot.study.config)[0]
+    if complete(frame).sum() < FEWEST:
+        return []
 
     def found() -> list[str]:
         known = effects.importances(frame, {score: effects.loss(frame, score)}, QUANTILE).get(score, {})

@@ -105,6 +105,8 @@ export function study(page) {
     event.preventDefault();
     $("search-box").focus();
   });
+  // A link to another page is made from the address, which follows a hand only when it rests.
+  for (const event of ["pointerover", "focusin"]) document.querySelector(".pages").addEventListener(event, () => { if (state.view) write(); }, true);
   $("help-open").hidden = true;
   $("search").addEventListener("submit", (event) => {
     event.preventDefault();

@@ -123,7 +123,7 @@ function tools({ table, view, carry }) {
     return h("label", {}, box, column(table, name).label);
   });
   $("tools").replaceChildren(h("div", { class: "presets", role: "group", "aria-label": "Columns" }, presets),
-    h("details", { class: "menu columns", open: opened }, h("summary", {}, "Columns"), h("div", { class: "boxes", role: "group", "aria-label": "Single columns" }, boxes)));
+    h("details", { class: "menu picker", open: opened }, h("summary", {}, "Columns"), h("div", { class: "boxes", role: "group", "aria-label": "Single columns" }, boxes)));
   if (focus) $("tools").querySelector(`[data-tool="${CSS.escape(focus)}"]`)?.focus();
 }
 
