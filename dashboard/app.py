@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import flask
 from dash import Dash, Input, Output, State, dcc, html
 
-from dashboard import detail, evidence, wire
+from dashboard import detail, evidence, sheets, wire
 from dashboard.data import Database, Snapshot
 from dashboard.foresight import predictor
 from dashboard.pages import candidate, message, shell
@@ -43,6 +43,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
     _first_screen(server, poll_ms, database.several)  # before Dash takes `/`
     _data(server, database, shown)
     _devices(server, database)
+    sheets.connect(server, database, poll_ms)
     app = Dash(
         __name__,
         server=server,

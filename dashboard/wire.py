@@ -130,6 +130,7 @@ def described(field: Field) -> dict[str, Any]:
     share, base = field.name == "front_share", field.name.removeprefix(VERIFIED)
     return {
         "label": field.label, "unit": "%" if share else field.unit, "scale": 100.0 if share else field.scale,
+        "stored": stored(field),
         "direction": field.direction, "kind": field.kind, "meaning": field.meaning,
         "plain": field.kind == "metric" and field.name != "flops" and not METRICS[base].unit,
     }  # fmt: skip
@@ -163,3 +164,10 @@ def place(snapshot: Snapshot, dev: str, among: Sequence[Choice], predictions: Pr
     values = Columns(numbers={"measured": known_here.measured, "predicted": known_here.predicted}, texts={},
                      ids=snapshot.columns.ids)  # fmt: skip
     return encode({**head, "place": {**choice(found), **told}}, values, ("measured", "predicted"))
+
+
+def stored(field: Field) -> str:
+    """The unit of the numbers themselves, as files have them."""
+    if field.name == "flops":
+        return "FLOPs"
+    return METRICS[field.name.removeprefix(VERIFIED)].unit if field.kind == "metric" else ""

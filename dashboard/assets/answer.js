@@ -3,6 +3,7 @@ import { h, bare, digits, show, shown, say } from "./dom.js";
 import { best, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
+import { stepText } from "./steps.js";
 
 const SIGNS = { verified: "✓", overturned: "✗", unverified: "?" };
 
@@ -20,7 +21,7 @@ export function filterTexts(table, view) {
   for (const name of table.header.chips) {
     if (view.kinds[name]) texts.push(`${table.field(name).label.toLowerCase()} ${view.kinds[name].join(" or ") || "none"}`);
   }
-  return texts;
+  return [...texts, ...view.steps.map((step) => stepText(table, step))];
 }
 
 export function badge(table, row) {
@@ -40,7 +41,7 @@ export class Answer {
 
   update(table, view, picked) {
     const { header } = table;
-    const key = JSON.stringify([header.token, table.version, picked.best, view.x, view.ranges, view.kinds, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
+    const key = JSON.stringify([header.token, table.version, picked.best, view.x, view.ranges, view.kinds, view.steps, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
     if (key === this.drawn) return;
     this.drawn = key;
     const focus = document.activeElement?.id;

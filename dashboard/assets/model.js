@@ -1,4 +1,5 @@
 /* Filters, fronts, the answer: pure functions of a table and a view. dashboard/candidates.py is their twin. */
+import { keep } from "./steps.js";
 
 const CLOSE = 1e-7; // a value went through float32, a bound through the URL
 
@@ -17,6 +18,7 @@ export function matching(table, view, without = null) {
     const allowed = column.labels.map((label) => kept.includes(label));
     for (let row = 0; row < table.rows; row++) if (!allowed[column.values[row]]) kind[row] = 0;
   }
+  keep(table, view.steps, kind);
   return { budget, kind };
 }
 

@@ -11,6 +11,8 @@ import { Grid, href } from "./table.js";
 import { toolbar } from "./toolbar.js";
 import { Device, load as loadPlace } from "./device.js";
 import { Pins } from "./pins.js";
+import { fieldsOf } from "./steps.js";
+import { saveMenu } from "./save.js";
 
 const $ = (id) => document.getElementById(id);
 const KEYS = [["d", "device"], ["l", "latency budget"], ["↑ ↓", "along the front"], ["Enter", "open the chosen candidate"], ["p", "pin it, or the answer"],
@@ -35,7 +37,7 @@ const act = {
     change({ kinds });
   },
   show: (show) => change({ show }),
-  reset: () => change({ ranges: {}, kinds: {}, show: SHOWN.filter((name) => defaults(table.header).show.includes(name)) }),
+  reset: () => change({ ranges: {}, kinds: {}, steps: [], show: SHOWN.filter((name) => defaults(table.header).show.includes(name)) }),
   relax: (name, end, value) => {
     const ends = [...view.ranges[name]];
     ends[end === "max" ? 1 : 0] = value;
@@ -104,7 +106,7 @@ function draw() {
 
 /** Columns that the view names and that were not sent at first. */
 async function need() {
-  const names = [view.x, view.y, view.color, view.size].filter(Boolean).flatMap((name) => [name, `${name}_spread`])
+  const names = [view.x, view.y, view.color, view.size, ...fieldsOf(view.steps)].filter(Boolean).flatMap((name) => [name, `${name}_spread`])
     .filter((name) => table.header.axes.includes(name) || table.field(name).kind === "category" || table.has(name));
   const of = table;
   if (await of.more(names) && of === table) {
@@ -327,5 +329,6 @@ function find(text) {
   return -1;
 }
 
+saveMenu(() => table && picked && { table, view, picked, plot });
 window.csp = { get table() { return table; }, get view() { return view; }, get picked() { return picked; }, plot };
 refresh().then(() => plotly());

@@ -1,11 +1,17 @@
-/* /devices, /analysis and /studies: links of the header keep the study; a click on a candidate of a chart opens it. */
+/* Links of the header keep the study, or the whole view where it counts; on /devices, /analysis and /studies a click on a candidate of a chart opens it. */
 (function () {
   "use strict";
-  const chosen = new URLSearchParams(window.location.search).get("study");
-  for (const link of document.querySelectorAll(".pages a")) {
-    if (link.pathname === window.location.pathname) link.setAttribute("aria-current", "page");
-    if (chosen) link.search = new URLSearchParams({ study: chosen });
+  const views = ["/", "/table", "/parallel"]; // these share one view, which a candidate's page carries along
+  const of = window.location.pathname, viewed = views.includes(of) || of.startsWith("/c/");
+  function follow() {
+    const study = new URLSearchParams(window.location.search).get("study");
+    for (const link of document.querySelectorAll(".pages a")) {
+      if (link.pathname === of) link.setAttribute("aria-current", "page");
+      link.search = viewed && views.includes(link.pathname) ? window.location.search : study ? new URLSearchParams({ study }) : "";
+    }
   }
+  follow();
+  for (const event of ["pointerover", "pointerdown", "focusin"]) document.querySelector(".pages").addEventListener(event, follow);
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.csp_pages = {
     open(clicks) {

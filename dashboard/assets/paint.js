@@ -76,7 +76,7 @@ export function paint(plot, theme) {
   context.fillStyle = theme.surface;
   context.fillRect(0, 0, width, height);
   shade(plot, context, theme);
-  const many = plot.table.rows > FEW;
+  const many = plot.table.rows > FEW && !plot.vector; // a file takes every shape
   if (many) pixels(plot, context, theme, ratio);
   shapes(plot, context, theme, many);
 }

@@ -34,7 +34,7 @@ function tell(fresh) {
 }
 
 /** Whether this page is of any study, not of one candidate. */
-const stays = () => /^\/(devices|analysis|explore|studies)\/?$/.test(window.location.pathname);
+const stays = () => /^\/(devices|analysis|explore|studies|table|parallel)\/?$/.test(window.location.pathname);
 
 function head(fresh) {
   const place = document.getElementById("status"), studies = document.getElementById("studies");

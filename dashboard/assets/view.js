@@ -1,4 +1,8 @@
 /* Everything that a person chose is the URL's query. The same names and rules as dashboard/view.py. */
+import { parseSteps, formatSteps } from "./steps.js";
+
+/** What /table and /parallel choose beside the shared view: other pages carry it along. */
+const CARRIED = ["cols", "sort", "axes", "brush", "log"];
 
 export const SHOWN = ["dominated", "stopped", "failed", "refused", "waiting"];
 export const ORIGINS = ["measured", "predicted", "both"];
@@ -53,6 +57,8 @@ export function parse(query, header) {
     study: given.get("study") || "",
     device: (given.get("dev") || "").trim().slice(0, 200),
     by: choice("by", (name) => ORIGINS.includes(name)),
+    steps: parseSteps(given.get("steps") || ""),
+    carried: Object.fromEntries(CARRIED.filter((name) => given.get(name)).map((name) => [name, given.get(name).slice(0, 2000)])),
   };
 }
 
@@ -80,6 +86,8 @@ export function format(view, header) {
     if (ends) pairs.push([key, `${short(ends[0], 7)}..${short(ends[1], 7)}`]);
   }
   for (const [key, rows] of [["sel", view.selected], ["pin", view.pinned]]) if (rows.length) pairs.push([key, rows.join(",")]);
+  if (view.steps.length) pairs.push(["steps", formatSteps(view.steps)]);
+  pairs.push(...Object.entries(view.carried));
   const safe = (text) => encodeURIComponent(text).replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%40", "@").replaceAll("%20", "+");
   return pairs.map(([key, value]) => `${safe(key)}=${safe(value)}`).join("&");
 }

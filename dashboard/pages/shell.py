@@ -6,7 +6,8 @@ HEADER = """
 <a href="#main" class="skip">Skip to the content</a>
 <header class="top">
   <a href="/" class="brand">CSP Explorer</a>
-  <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/devices">Devices</a>
+  <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/table">Table</a>
+    <a href="/parallel">Parallel</a><a href="/devices">Devices</a>
     <a href="/analysis">Analysis</a><a href="/explore">Explore</a><a href="/studies">Studies</a></nav>
   <span id="studies" class="studies"></span>
   <span id="status" class="status"></span>
@@ -36,6 +37,27 @@ EXPLORER = """
 <div id="said" class="unseen" role="status" aria-live="polite"></div>
 """
 
+SHEET = """
+<main id="main" tabindex="-1"><div id="explorer" class="explorer loading">
+  <aside id="rail" class="rail" aria-label="Filters"></aside>
+  <div class="sheet-area">
+    <div class="sheet-head"><h1>{title}</h1><div id="tools" class="tools"></div></div>
+    {body}
+    <div class="caption"><span id="count" class="count" role="status"></span><span class="hint">{hint}</span></div>
+  </div>
+</div><div id="message" hidden></div></main>
+<div id="tooltip" class="tooltip" hidden></div>
+<div id="said" class="unseen" role="status" aria-live="polite"></div>
+"""
+TABLE = '<div id="sheet" class="table sheet"></div>'
+PARALLEL = """<div class="parallel-area"><div id="heads" class="heads"></div>
+      <div id="parallel" class="parallel" role="img" tabindex="-1"
+        aria-label="Parallel coordinates of the candidates; the page Table lists the same ones"></div></div>"""
+HINTS = {
+    "table": "Enter opens, Space or a click selects; Save view keeps exactly these rows and columns.",
+    "parallel": "Drag along an axis or type its ends; a click on it clears. A click on a line opens, Shift selects.",
+}
+
 
 def explorer(poll_ms: int, several: bool = False) -> str:
     """The document of the first screen; assets/page.js fills it. `several`: there is more than one database."""
@@ -43,6 +65,19 @@ def explorer(poll_ms: int, several: bool = False) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>CSP Explorer</title>' + _style(),
         f"{HEADER}{EXPLORER}", _script("page.js"), poll_ms, several,
     )  # fmt: skip
+
+
+def sheet(name: str, poll_ms: int, several: bool = False) -> str:
+    """The document of `table` or `parallel`; assets/<name>page.js fills it."""
+    title, body = {"table": ("Table", TABLE), "parallel": ("Parallel coordinates", PARALLEL)}[name]
+    head = f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title} – CSP Explorer</title>'
+    return _document(
+        head + _style(),
+        HEADER + SHEET.format(title=title, body=body, hint=HINTS[name]),
+        _script(f"{name}page.js"),
+        poll_ms,
+        several,
+    )
 
 
 def around_dash(poll_ms: int, several: bool = False) -> str:
@@ -63,7 +98,9 @@ def _document(head: str, body: str, scripts: str, poll_ms: int, several: bool) -
 
 
 def _style() -> str:
-    return "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail"))
+    return "".join(
+        f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail", "sheets")
+    )
 
 
 def _script(name: str) -> str:
