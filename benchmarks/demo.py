@@ -74,6 +74,7 @@ def shrink(path: Path, name: str) -> None:
     """Drop from the database at `path` what the dashboard does not show of the study called `name`."""
     connection = sqlite3.connect(path)
     connection.create_function("thinned", 1, lambda text: json.dumps(thinned(json.loads(text)), separators=(",", ":")))
+    connection.create_function("told", 2, told)
     connection.execute("PRAGMA journal_mode = DELETE")
     with connection:
         for statement in (
@@ -83,14 +84,22 @@ def shrink(path: Path, name: str) -> None:
             "DELETE FROM evaluations WHERE architecture_id NOT IN (SELECT architecture_id FROM proposals)",
             "DELETE FROM architectures WHERE id NOT IN (SELECT architecture_id FROM proposals)",
             "DELETE FROM environments WHERE id NOT IN (SELECT environment_id FROM measurements WHERE environment_id "
-            "IS NOT NULL UNION SELECT environment_id FROM evaluations WHERE environment_id IS NOT NULL)",
+            "IS NOT NULL UNION SELECT environment_id FROM evaluations WHERE environment_id IS NOT NULL "
+            "UNION SELECT environment_id FROM latency_tables WHERE environment_id IS NOT NULL)",
             "UPDATE proposals SET genes = '{}', sampler = '{}'",
-            "UPDATE measurements SET detail = '{}', created_at = ROUND(created_at)",
+            "UPDATE measurements SET detail = told(detail, device), created_at = ROUND(created_at)",
             "UPDATE evaluations SET curve = thinned(curve)",
         ):
             connection.execute(statement, {"name": name} if ":name" in statement else {})
     connection.execute("VACUUM")
     connection.close()
+
+
+def told(detail: str, device: str | None) -> str:
+    """What is kept of a measurement's detail: where and how, of one on a device."""
+    names = ("deployment", "method", "error", "noisy", "score", "fp32_score", "validated_at") if device else ()
+    found = json.loads(detail)
+    return json.dumps({name: found[name] for name in names if name in found}, separators=(",", ":"))
 
 
 def thinned(curve: list[dict[str, Any]]) -> list[dict[str, Any]]:
