@@ -14,7 +14,7 @@ import pytest
 from search import pick
 from search.store import Store
 from tests.browser.test_dashboard import count, point, ready, until, wait_count
-from tests.databases import MACHINE, build
+from tests.databases import MACHINE, add, build
 from tests.places import spread
 
 pytestmark = pytest.mark.browser
@@ -137,11 +137,18 @@ def test_pins_live_in_the_database_and_reach_every_dashboard(serve: Serve, open_
     until(pages[0], "csp.view.pinned.length === 0 && !location.search.includes('pin=')")
     with Store.open(str(path), read_only=True) as store:
         assert store.pins(1) == []
-    linked = ready(open_page(f"{url}/?pin={number}"))
+    linked = ready(open_page(f"{url}/?dev=pi5&pin={number}"))
     linked.wait_for_timeout(600)
     assert linked.evaluate("csp.view.pinned") == [number], "a link keeps its pins, and writes none"
-    with Store.open(str(path), read_only=True) as store:
+    with Store.open(str(path)) as store:
         assert store.pins(1) == []
+        add(store, 1, 20, 4)  # a search goes on
+    wait_count(linked, "n > 18")
+    until(linked, SETTLED)
+    assert linked.evaluate("csp.table.there.predicted.filter(value => value > 0).length") == linked.evaluate(
+        "csp.table.complete.filter(Boolean).length"
+    )
+    assert linked.evaluate("csp.view.pinned") == [number]
 
 
 def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
