@@ -100,7 +100,7 @@ def test_a_device_is_chosen_by_key_and_everything_speaks_of_it(
 def test_a_link_asks_about_a_device_that_nobody_measured(
     serve: Serve, open_page: Open, boards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = on_device(open_page(serve(boards) + "/?dev=pi5&lat=400"))
+    page = on_device(open_page(serve(boards) + "/?dev=pi5&lat=400&by=nonsense"))
     assert page.input_value("[data-control='max.latency_ms']") == "400"
     said = page.inner_text("#answer")
     assert "on Raspberry Pi 5" in said
