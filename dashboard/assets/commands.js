@@ -21,6 +21,7 @@ export function pickCommand(table, view) {
   if (there) parts.push("--device", quoted(there.name));
   if (there && table.by === "measured") parts.push("--measured-only");
   if (there && table.by === "predicted" && there.measured.some((value) => value === value)) left.push("it takes measured latencies where there are any");
+  if (there && there.wanted && there.wanted < table.complete.reduce((sum, one) => sum + one, 0)) left.push("it predicts every candidate");
   for (const name of header.filters) {
     const field = header.fields[name], [low, high] = view.ranges[name] || [null, null];
     if (low === null && high === null) continue;

@@ -1,5 +1,7 @@
 /* Columns of a study: fetched once a version, decoded into typed arrays. The layout is dashboard/wire.py's. */
 
+import { ORIGINS } from "./view.js";
+
 const ABSENT = -2147483648;
 
 export class Table {
@@ -22,7 +24,7 @@ export class Table {
     this.there = there;
     this.version++;
     this.cache.clear();
-    put("latency_ms", there ? { values: this.latencies(by || there.origin) } : base.latency);
+    put("latency_ms", there ? { values: this.latencies(ORIGINS.includes(by) ? by : there.origin) } : base.latency);
     put("latency_ms_spread", there ? null : base.spread);
     if (!there) { this.predicted = null; this.header = base.header; return; }
     const { header } = base, fields = { ...header.fields };

@@ -149,6 +149,13 @@ async function elsewhere(news) {
   if (of !== table || dev !== view.device) return; // something newer is on its way
   if (found.there && found.token !== of.base.header.token) { window.setTimeout(refresh, 300); return; }
   absent = found.problem;
+  if (!news && table.there && found.there && found.there.done < found.there.wanted) { // nothing moves until all are there
+    table.there.done = found.there.done;
+    device.drawn = null;
+    device.update(table, view, absent);
+    proceed();
+    return;
+  }
   settle(found.there);
   if (news) say(found.there ? `Latencies of ${found.there.label}` : "Latencies of the study’s own device");
   proceed();

@@ -299,7 +299,7 @@ def test_the_keyboard_is_enough(serve: Serve, open_page: Open, path: Path, tmp_p
     page.keyboard.press("Escape")
     page.keyboard.press("e")
     identity = page.evaluate(f"csp.table.id(csp.table.rowOf({front[0]}))")
-    assert f"python -m search.export {identity} --db " in page.inner_text("dialog pre")
+    assert page.inner_text("dialog pre").startswith(f"python -m search.export {identity} --to onnx -o {identity} --db ")
     page.keyboard.press("Escape")
     page.locator("#table tr[data-row]").first.focus()
     page.keyboard.press("Enter")

@@ -14,7 +14,7 @@ import pytest
 from search import pick
 from search.store import Store
 from tests.browser.test_dashboard import count, point, ready, until, wait_count
-from tests.databases import MACHINE, build
+from tests.databases import MACHINE, add, build
 from tests.places import spread
 
 pytestmark = pytest.mark.browser
@@ -100,7 +100,7 @@ def test_a_device_is_chosen_by_key_and_everything_speaks_of_it(
 def test_a_link_asks_about_a_device_that_nobody_measured(
     serve: Serve, open_page: Open, boards: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = on_device(open_page(serve(boards) + "/?dev=pi5&lat=400"))
+    page = on_device(open_page(serve(boards) + "/?dev=pi5&lat=400&by=nonsense"))
     assert page.input_value("[data-control='max.latency_ms']") == "400"
     said = page.inner_text("#answer")
     assert "on Raspberry Pi 5" in said
@@ -137,11 +137,18 @@ def test_pins_live_in_the_database_and_reach_every_dashboard(serve: Serve, open_
     until(pages[0], "csp.view.pinned.length === 0 && !location.search.includes('pin=')")
     with Store.open(str(path), read_only=True) as store:
         assert store.pins(1) == []
-    linked = ready(open_page(f"{url}/?pin={number}"))
+    linked = ready(open_page(f"{url}/?dev=pi5&pin={number}"))
     linked.wait_for_timeout(600)
     assert linked.evaluate("csp.view.pinned") == [number], "a link keeps its pins, and writes none"
-    with Store.open(str(path), read_only=True) as store:
+    with Store.open(str(path)) as store:
         assert store.pins(1) == []
+        add(store, 1, 20, 4)  # a search goes on
+    wait_count(linked, "n > 18")
+    until(linked, SETTLED)
+    assert linked.evaluate("csp.table.there.predicted.filter(value => value > 0).length") == linked.evaluate(
+        "csp.table.complete.filter(Boolean).length"
+    )
+    assert linked.evaluate("csp.view.pinned") == [number]
 
 
 def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
