@@ -1,5 +1,5 @@
 /* Rows as CSV and JSON, in base units. What is missing is an empty cell or null. */
-import { bare, MISSING } from "./dom.js";
+import { bare, digits, MISSING } from "./dom.js";
 
 const FIXED = {
   number: { label: "#", meaning: "order in which the sampler proposed the candidates" },
@@ -14,7 +14,7 @@ export function column(table, name) {
   if (name in FIXED) return { name, unit: "", stored: "", ...FIXED[name] };
   const base = name.replace(/_spread$/, ""), field = table.field(base), spread = base !== name;
   return {
-    name, field, text: field.kind === "category", unit: field.unit, stored: field.stored || "", direction: spread ? "minimize" : field.direction,
+    name, field, spread, text: field.kind === "category", unit: field.unit, stored: field.stored || "", direction: spread ? "minimize" : field.direction,
     label: spread ? `± ${field.label}` : field.label, meaning: spread ? `standard deviation, or the spread of the rounds, of: ${field.meaning}` : field.meaning,
   };
 }
@@ -29,9 +29,10 @@ export function value(table, picked, { name, text }, row) {
 }
 
 /** What a cell shows: the same, in the unit of its heading. */
-export function cell(table, picked, { name, text, field }, row) {
+export function cell(table, picked, { name, text, field, spread }, row) {
   if (name === "on_front") return picked.on[row] ? "●" : "";
   if (name === "number") return String(table.number(row));
+  if (spread) { const value = table.num(name)[row]; return value === value ? digits(value * field.scale, 2) : MISSING; }
   return text ? (name === "id" ? table.id(row) : table.label(name, row)) : bare(field, table.num(name)[row]);
 }
 

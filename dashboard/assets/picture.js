@@ -14,7 +14,9 @@ export function styled(element) {
     each.setAttribute("style", STYLES.map((name) => `${name}:${style.getPropertyValue(name)}`).join(";"));
     each.removeAttribute("class");
   });
-  copy.setAttribute("overflow", "visible");
+  const { width, height } = element.viewBox.baseVal; // inside another SVG a size in percent is of that one
+  copy.setAttribute("width", width);
+  copy.setAttribute("height", height);
   return new XMLSerializer().serializeToString(copy);
 }
 
@@ -32,7 +34,7 @@ export function picture({ table, view, theme, width, height, layers, title, sign
   const right = width - 14, foot = HEAD + height, items = [...legend(table, view, theme), ...signs];
   let x = 14, line = 0;
   const drawn = items.map(([sign, text]) => {
-    const wide = 26 + 6.6 * text.length;
+    const wide = 34 + 7 * text.length;
     if (x + wide > right && x > 14) { x = 14; line++; }
     const found = `<g transform="translate(${x + 6} ${foot + 14 + 18 * line})">${sign}<text x="12" y="4">${escape(text)}</text></g>`;
     x += wide;

@@ -8,12 +8,13 @@ import { Rail } from "./rail.js";
 import { fieldsOf } from "./steps.js";
 import { href } from "./table.js";
 
+const PICKED = ["ranges", "kinds", "steps", "show", "x", "y", "front"]; // a brush or a sorted column picks nothing anew
 const $ = (id) => document.getElementById(id);
 
 /** Run a page: `draw(state)` shows it, `columns(state)` names what it needs, `found(row)` shows a candidate. */
 export function study(page) {
   const state = { table: null, view: null, picked: null, change, carry, open, choose };
-  let scheduled = 0, written = 0, refreshing = false;
+  let scheduled = 0, written = 0, refreshing = false, drawn = null;
   const rail = new Rail($("rail"), {
     range: (name, ends) => change({ ranges: entry(state.view.ranges, name, ends) }),
     kind: (name, labels) => change({ kinds: entry(state.view.kinds, name, labels) }),
@@ -45,12 +46,13 @@ export function study(page) {
   async function draw() {
     scheduled = 0;
     const of = state.table;
-    state.picked = pick(of, state.view);
+    if (PICKED.some((name) => drawn?.[name] !== state.view[name]) || drawn.of !== of) state.picked = pick(of, state.view);
+    drawn = { ...state.view, of };
     rail.update(state.view, of.header.themes[window.cspTheme.current]);
     page.draw(state);
     window.clearTimeout(written);
     written = window.setTimeout(write, 150);
-    if (await of.more(needed()) && of === state.table) { of.cache.clear(); rail.drawn = null; change({}); }
+    if (await of.more(needed()) && of === state.table) { of.cache.clear(); rail.drawn = drawn = null; change({}); }
   }
   const needed = () => [...page.columns(state), state.view.x, state.view.y, state.view.color, ...fieldsOf(state.view.steps)].filter(Boolean);
 

@@ -89,13 +89,15 @@ def overview(found: Sequence[Summary]) -> html.Div:
                 html.Td(sparkline(study)),
                 html.Td(when(study.row.created_at)),
                 html.Td(when(study.row.updated_at)),
+                html.Td(html.A("Report", href=link("/report.html", {"study": study.row.name}), download=True,
+                               **{"aria-label": f"Report of {study.row.name}"}) if study.done else MISSING),
             ]
         )
         for study in found
     ]  # fmt: skip
     head = [("Study", ""), ("State", ""), ("Task", ""), ("Candidates", "number"), ("Failed", "number"),
             ("On the front", "number"), ("Best score", "number"), ("Hypervolume", ""), ("Created (UTC)", ""),
-            ("Updated (UTC)", "")]  # fmt: skip
+            ("Updated (UTC)", ""), ("Report", "")]  # fmt: skip
     columns = html.Tr([html.Th(text, scope="col", className=name) for text, name in head])
     return scroll(html.Table([html.Caption("Studies of this database", className="visually-hidden"),
                               html.Thead(columns), html.Tbody(rows)]), "Studies of this database")  # fmt: skip

@@ -254,6 +254,10 @@ def test_the_saved_picture_is_the_plot(home: str, open_page: Open, query: str) -
         "best AP",
     ):
         assert words in texts
+    size = page.evaluate("[csp.plot.width, csp.plot.height]")
+    nested = list(root.iter(f"{SVG}svg"))[1:]
+    assert len(nested) >= 3, "axes of Plotly, and marks"
+    assert all([float(e.get("width") or 0), float(e.get("height") or 0)] == size for e in nested)
     assert "http" not in "".join(value for e in root.iter() for value in e.attrib.values())
     png = save(page, "png")
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
