@@ -62,7 +62,8 @@ def _document(head: str, body: str, scripts: str, poll_ms: int) -> str:
 
 
 def _style() -> str:
-    return "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail"))
+    font = '<link rel="preload" href="/assets/inter-4.1.woff2" as="font" type="font/woff2" crossorigin>'
+    return font + "".join(f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail"))
 
 
 def _script(name: str) -> str:

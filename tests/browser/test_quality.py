@@ -1,0 +1,164 @@
+"""Laws for every page in a real Chromium: accessible, usable by keyboard and at 200 %, and steady whatever it meets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from dashboard.demo import unpacked
+from dashboard.pages.shell import HEADER
+from search.store import Store
+from tests.browser.conftest import playwright, serving
+from tests.browser.test_dashboard import until
+from tests.databases import build
+from tests.odd import EVIL, STUDIES
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Any]
+
+PAGES = (*dict.fromkeys(re.findall(r'href="(/\w*)"', HEADER)), "/c/{0}", "/compare?ids={0},{1}", "/c/0123456789ab")
+"""Those of the header, and those that need an id."""
+LEVELS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+AXE = """async (levels) => (await axe.run(document, {runOnly: levels, resultTypes: ["violations"]})).violations.map(
+    (rule) => [rule.id, rule.nodes.length, rule.nodes.slice(0, 3).map((node) => node.html.slice(0, 160))])"""
+WIDE = """() => [document.documentElement, document.querySelector("main")].flatMap((root) => {
+    if (root.scrollWidth <= root.clientWidth) return [];
+    return [`${root.tagName} is ${root.scrollWidth} wide`, ...[...root.querySelectorAll("*")].filter((element) =>
+        element.getBoundingClientRect().right > innerWidth + 1 && !element.closest(".scroll"))
+        .slice(0, 4).map((element) => element.outerHTML.slice(0, 120))];
+})"""
+FOCUS = """() => {
+    const seen = (element) => element.checkVisibility({visibilityProperty: true}) && element.getClientRects().length;
+    const controls = "a[href], button, input, select, textarea, summary, [tabindex]";
+    const wrong = [];
+    for (const element of document.querySelectorAll(controls)) {
+        if (element.tabIndex > 0) wrong.push(["order", element.outerHTML.slice(0, 120)]);
+        if (element.tabIndex < 0 || element.disabled || !seen(element) || element.closest("[inert]")) continue;
+        element.focus();
+        if (document.activeElement !== element) { wrong.push(["no focus", element.outerHTML.slice(0, 120)]); continue; }
+        const shown = [element, element.parentElement].some((one) => {
+            const style = getComputedStyle(one);
+            return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 1;
+        });
+        if (!shown) wrong.push(["unseen", element.outerHTML.slice(0, 120)]);
+    }
+    const reached = (element) => element.closest(`${controls}, label`) || element.querySelector(controls);
+    for (const element of document.querySelectorAll("main *, header *")) {
+        if (getComputedStyle(element).cursor === "pointer" && seen(element) && !reached(element)) {
+            wrong.push(["mouse only", element.outerHTML.slice(0, 120)]);
+        }
+    }
+    return wrong;
+}"""
+
+
+def loaded(page: Any) -> Any:
+    """Wait until a page stands with its charts."""
+    until(page, "document.querySelector('main h1, main #table tr[data-row], main #table td.muted, main #message h1')")
+    until(page, "[...document.querySelectorAll('.dash-graph')].every(graph => graph.querySelector('.main-svg'))")
+    return page
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[tuple[str, list[str]]]:
+    """The demo study: its URL, and the pages to look at."""
+    with unpacked() as path, serving() as start:
+        with Store.open(path, create=False, read_only=True) as store:
+            done = [p.architecture.id for p in store.proposals(store.studies()[0].id) if p.state == "complete"]
+        yield start(Path(path)), [page.format(*done[:2]) for page in PAGES]
+
+
+@pytest.mark.parametrize("at", range(len(PAGES)), ids=PAGES)
+def test_a_page_is_accessible_in_both_themes_and_at_every_width(demo: tuple[str, list[str]], open_page: Open,
+                                                                at: int) -> None:  # fmt: skip
+    url, pages = demo
+    page = loaded(open_page(url + pages[at]))
+    page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text())
+    found = {"light": page.evaluate(AXE, LEVELS), "title": [] if page.title() else ["none"]}
+    page.keyboard.press("Tab")
+    found["focus"] = page.evaluate(FOCUS)
+    page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.wait_for_timeout(250)  # charts follow theme and width
+    found["dark"] = page.evaluate(AXE, ["color-contrast", "target-size", "scrollable-region-focusable"])
+    found["1024 px"] = page.evaluate(WIDE)
+    page.set_viewport_size({"width": 720, "height": 450})  # 1440×900 at 200 %
+    page.wait_for_timeout(250)
+    found["720 px"] = page.evaluate(WIDE)
+    found["elements"] = page.evaluate("document.querySelectorAll('*').length") // 4_001 * ["too many"]
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_texts_are_set_in_the_vendored_font(demo: tuple[str, list[str]], open_page: Open) -> None:
+    page = open_page(demo[0] + "/studies")
+    loaded(page)
+    assert page.evaluate("document.fonts.check('13px Inter')")
+    assert page.evaluate("[...document.fonts].map(font => `${font.family} ${font.status}`)") == ["Inter loaded"]
+
+
+def walk(page: Any, url: str, paths: list[str]) -> None:
+    """Visit pages of Dash one after the other without loading anew."""
+    page.goto(url + paths[0])
+    loaded(page)
+    for path in paths[1:]:
+        where, _, query = path.partition("?")
+        page.evaluate("([pathname, search]) => dash_clientside.set_props('url', {pathname, search})",
+                      [where, f"?{query}" if query else ""])  # fmt: skip
+        page.wait_for_timeout(120)
+        loaded(page)
+
+
+@pytest.mark.parametrize("state", ["empty study", "no device", "hostile"])
+def test_every_page_opens_over_every_study(serve: Any, open_page: Open, tmp_path: Path, state: str) -> None:
+    path = tmp_path / "odd.db"
+    STUDIES[state](path)
+    with Store.open(str(path), create=False, read_only=True) as store:
+        studies = store.studies()
+        found = [p.architecture.id for p in store.proposals(studies[0].id)] or ["0123456789ab"]
+    url = serve(path)
+    tail = f"study={quote(studies[-1].name)}"
+    page = open_page(f"{url}/?{tail}")
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    loaded(page)
+    walk(page, url, [f"{each.format(found[0], found[-1])}{'&' if '?' in each else '?'}{tail}" for each in PAGES[1:]])
+    assert page.locator("main img").count() == 0
+    assert dialogs == []
+
+
+@pytest.mark.parametrize("family", ["/", "/analysis", "/explore", "/c/{0}"])
+def test_absurd_links_show_what_they_can(demo: tuple[str, list[str]], open_page: Open, family: str) -> None:
+    url, pages = demo
+    identity = re.search(r"/c/(\w+)", "".join(pages))[1]  # type: ignore[index]
+    page = open_page(url + "/studies")
+    for value in (EVIL, "1e999"):
+        names = ("x", "y", "color", "sel", "pin", "zx", "lat", "max.macs", "block", "study", "metric", "rows", "place", "ids",
+                 "from", "stage1.width", "stage1.depth")  # fmt: skip
+        query = "&".join(f"{name}={quote(value)}" for name in names)
+        page.goto(f"{url}{family.format(identity)}?{query}")
+        loaded(page)
+        assert page.locator("main img").count() == 0
+
+
+def test_pages_outlive_their_server_and_their_database(open_page: Open, browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 14)
+    with serving() as start:
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.set_default_timeout(20_000)
+        url = start(path)
+        page.goto(f"{url}/analysis")
+        loaded(page)
+        kept = path.read_bytes()
+        path.unlink()
+        until(page, "document.querySelector('#age').textContent.includes('the database is missing')")
+        assert page.locator("main h2").count() > 3, "what was read stays"
+        path.write_bytes(kept)
+        until(page, "document.querySelector('#age').textContent.includes('updated')")
+        page.close()
