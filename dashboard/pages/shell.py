@@ -25,7 +25,7 @@ EXPLORER = """
   <div class="stage-area">
     <section id="answer" class="answer" aria-label="Answer" aria-live="polite"></section>
     <div id="toolbar" class="toolbar" role="group" aria-label="Axes and marks"></div>
-    <div id="plot" class="plot" role="img" tabindex="0"
+    <div id="plot" class="plot" role="group" tabindex="0"
       aria-label="Scatter plot of the candidates; the table below lists the same ones"></div>
     <div class="caption"><span id="count" class="count" role="status"></span><span id="hint" class="hint">
       Click opens, Shift-click or a box selects, ↑ ↓ walk along the front, ? lists the keys.</span></div>
