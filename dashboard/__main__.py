@@ -64,6 +64,7 @@ def run(
     shown = _references(reference or [])
     listener = _listen(host, port)
     with listener:
+        _one_arena()
         from dashboard.data import Database
         from dashboard.databases import Databases
         from dashboard.demo import SHOWN, unpacked
@@ -116,6 +117,15 @@ def _references(names: list[str]) -> tuple[Entry, ...]:
         return entries_of(names)
     except ZooError as error:
         raise UsageError(f"--reference: {error}") from error
+
+
+def _one_arena() -> None:
+    """Let all threads share one heap where the C library is glibc: at 100,000 candidates 200 MB instead of 290."""
+    import ctypes
+    from contextlib import suppress
+
+    with suppress(OSError, AttributeError, TypeError):  # another C library, which has no such thing
+        ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
 def _serve(database: Database, names: str, listener: socket.socket, host: str, shown: tuple[Entry, ...], *,

@@ -232,6 +232,8 @@ def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:
                 "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; object-src 'none'; "
                 "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
             )
+        if flask.request.path.endswith(".woff2"):  # its name holds its version
+            response.headers["Cache-Control"] = NEVER_CHANGES
         response.headers["Content-Security-Policy"] = policy[0]
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"

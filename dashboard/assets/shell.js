@@ -71,7 +71,7 @@ function age() {
   place.classList.toggle("stale", Boolean(latest.problem));
   place.textContent = latest.problem ? `stale ${ago(latest.read + since)}: ${latest.problem}`
     : latest.phase === "ready" ? `updated ${ago(latest.changed + since)} ago`
-      : document.querySelector(".explorer:not([hidden]), .candidate") ? `the database is ${latest.phase}; this is the last that was read` : "";
+      : document.querySelector(".explorer:not([hidden]), .candidate, .evidence") ? `the database is ${latest.phase}; this is the last that was read` : "";
 }
 
 document.getElementById("theme-toggle").addEventListener("click", () => window.cspTheme.toggle());

@@ -26,7 +26,7 @@ EXPLORER = """
   <div class="stage-area">
     <section id="answer" class="answer" aria-label="Answer" aria-live="polite"></section>
     <div id="toolbar" class="toolbar" role="group" aria-label="Axes and marks"></div>
-    <div id="plot" class="plot" role="img" tabindex="0"
+    <div id="plot" class="plot" role="group" tabindex="0"
       aria-label="Scatter plot of the candidates; the table below lists the same ones"></div>
     <div class="caption"><span id="count" class="count" role="status"></span><span id="hint" class="hint">
       Click opens, Shift-click or a box selects, ↑ ↓ walk along the front, ? lists the keys.</span></div>
@@ -98,7 +98,8 @@ def _document(head: str, body: str, scripts: str, poll_ms: int, several: bool) -
 
 
 def _style() -> str:
-    return "".join(
+    font = '<link rel="preload" href="/assets/inter-4.1.woff2" as="font" type="font/woff2" crossorigin>'
+    return font + "".join(
         f'<link rel="stylesheet" href="/assets/{name}.css">' for name in ("style", "pages", "detail", "sheets")
     )
 

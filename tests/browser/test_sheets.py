@@ -1,4 +1,4 @@
-"""/table, /parallel and the files of "Save view" in a real Chromium: downloads are what the page shows and what is stored."""
+"""/table, /parallel and the files of "Save view" in a real Chromium: downloads are what is shown and what is stored."""
 
 from __future__ import annotations
 
@@ -106,7 +106,8 @@ def test_what_the_table_saves_is_what_it_shows_and_what_is_stored(
     assert told["units"]["macs"] == "MACs"
     for a, b in zip(told["rows"], rows, strict=True):
         texts = ["" if value is None else value if isinstance(value, str) else f"{value:.9g}" for value in a.values()]
-        assert texts == [t if isinstance(v, str) or not t else f"{float(t):.9g}" for t, v in zip(b.values(), a.values(), strict=True)]  # fmt: skip
+        pairs = zip(b.values(), a.values(), strict=True)
+        assert texts == [t if isinstance(v, str) or not t else f"{float(t):.9g}" for t, v in pairs]
 
 
 def test_columns_and_order_are_in_the_url_and_the_view_goes_from_page_to_page(home: str, open_page: Open) -> None:
@@ -267,9 +268,9 @@ def test_the_saved_picture_is_the_plot(home: str, open_page: Open, query: str) -
 
 def test_the_saved_lines_are_vectors_and_hostile_names_are_text(home: str, open_page: Open) -> None:
     page = open_page(f"{home}/studies")
-    page.goto(
-        f"{home}/parallel?study={HOSTILE.replace('=', '%3D').replace(' ', '%20')}&brush=no~1..2,ap~x..y,%3Cb%3E~%3Da&steps=;only:;x&log=%3C&axes=,,nope"
-    )
+    name = HOSTILE.replace("=", "%3D").replace(" ", "%20")
+    nonsense = "brush=no~1..2,ap~x..y,%3Cb%3E~%3Da&steps=;only:;x&log=%3C&axes=,,nope"
+    page.goto(f"{home}/parallel?study={name}&{nonsense}")
     until(page, DRAWN)
     data = save(page, "svg")
     root = ElementTree.fromstring(data)

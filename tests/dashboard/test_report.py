@@ -1,4 +1,4 @@
-"""The report of a study, and the order of axes: what they say is what is stored; one file, which asks nothing of others."""
+"""The report of a study, and the order of axes: they say what is stored, in one file that asks nothing of others."""
 
 from __future__ import annotations
 

@@ -101,15 +101,17 @@ def test_a_database_without_data_says_what_to_do(tmp_path: Path, phase: str) -> 
 
 
 def test_families_are_told_apart_by_everyone() -> None:
-    """The smallest CIE76 distance of two families, as seen with all cones and without one kind (Viénot 1999)."""
+    """The smallest CIE76 distance of two families, with all cones and without one kind (Machado et al. 2009)."""
     blind = {
         "all cones": np.eye(3),
-        "no L": np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]),
-        "no M": np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]),
+        "no L": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        "no M": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        "no S": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
     }
-    for theme, least in ((LIGHT, 20), (DARK, 15)):
+    for theme, least in ((LIGHT, 30), (DARK, 11)):
+        assert len(set(theme.families)) == 5
         for name, seen in blind.items():
-            colors = [lab(np.clip(seen @ linear(color), 0, 1)) for color in theme.families]
+            colors = [lab(np.clip(np.array(seen) @ linear(color), 0, 1)) for color in theme.families]
             distances = [float(np.linalg.norm(a - b)) for a, b in itertools.combinations(colors, 2)]
             assert min(distances) >= least, (theme.surface, name)
 
