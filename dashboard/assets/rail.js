@@ -30,9 +30,9 @@ export class Rail {
     this.chips = h("div", { class: "chip-groups" });
     this.shown = h("div", { class: "checks" });
     this.root.replaceChildren(
-      h("div", { class: "rail-head" }, h("h2", {}, "Device and budgets"),
+      h("div", { class: "rail-head" }, h("h2", {}, this.device ? "Device and budgets" : "Budgets"),
         h("button", { id: "reset", class: "link", type: "button", onclick: () => this.act.reset() }, "Reset")),
-      this.device.root,
+      ...(this.device ? [this.device.root] : []), // /table and /parallel speak of the study's own
       ...BUDGETS.filter((name) => names.includes(name)).map((name) => this.filter(name, view)),
       ...(others.length ? [folded] : []),
       this.chips,

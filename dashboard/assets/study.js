@@ -49,6 +49,7 @@ export function study(page) {
     if (PICKED.some((name) => drawn?.[name] !== state.view[name]) || drawn.of !== of) state.picked = pick(of, state.view);
     drawn = { ...state.view, of };
     rail.update(state.view, of.header.themes[window.cspTheme.current]);
+    if (state.view.device) document.querySelector(".hint").textContent = `Latencies here are of the study’s own device, not of ${state.view.device}.`;
     page.draw(state);
     window.clearTimeout(written);
     written = window.setTimeout(write, 150);
