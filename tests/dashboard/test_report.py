@@ -141,25 +141,27 @@ def test_no_report_of_nothing(tmp_path: Path, phase: str, capsys: pytest.Capture
     assert response.mimetype == "text/plain"
 
 
-def test_the_command_writes_whole_files_or_says_why_not(path: Path, tmp_path: Path) -> None:
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "dashboard.report", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
-
-    done = run("--db", str(path))
+def test_the_command_writes_whole_files_or_says_why_not(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = [sys.executable, "-m", "dashboard.report", "--db", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
     for arguments, words in (
-        (("--db", str(path), "-o", "none/r.html"), "cannot be written"),
-        (("--db", str(path), "-o", "/dev/full"), "No space left"),
-        (("--db", str(path), "--name", "nosuch"), "no study nosuch; studies here: default"),
+        (("-o", "none/r.html"), "cannot be written"),
+        (("-o", "/dev/full"), "No space left"),
+        (("--name", "nosuch"), "no study nosuch; studies here: default"),
+        (("--demo",), "--demo"),
     ):
-        failed = run(*arguments)
-        assert failed.returncode == 2
-        assert words in failed.stderr
-        assert failed.stderr.count("\n") == 1
-    said = run("--help").stdout
+        assert main(["--db", str(path), *arguments]) == 2
+        said = capsys.readouterr().err
+        assert words in said
+        assert said.count("\n") == 1
+    assert main(["--help"]) == 0
+    said = capsys.readouterr().out
     assert all(option in said for option in ("--db", "--name", "--output", "-o"))
 
 
