@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import flask
-from dash import Dash, Input, Output, State, dcc, html
+from dash import Dash, Input, Output, dcc, html
 
 from dashboard import detail, evidence, sheets, wire
 from dashboard.data import Database, Snapshot
@@ -190,7 +190,7 @@ def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, 
 
 
 def _routes(app: Dash, database: Database, pages: detail.Pages) -> None:
-    @_callback(app, Output("main", "children"), Input("url", "pathname"), State("url", "search"))
+    @_callback(app, Output("main", "children"), Input("url", "pathname"), Input("url", "search"))
     def route(path: str | None, search: str | None) -> Any:
         snapshot, query = _query_view(search, database)[0], (search or "").lstrip("?")
         if path and evidence.stands(path, snapshot):

@@ -3,7 +3,7 @@
   "use strict";
   const query = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
-  const go = (href) => window.dash_clientside.set_props("url", { href: new URL(href, window.location.href).href });
+  const go = (href) => window.location.assign(href);
 
   // -- markup that came as data; our content security policy lets nothing in it run
   function fill(root) {

@@ -141,7 +141,7 @@ def test_candidates_are_compared_from_a_page_by_keyboard(site: str, open_page: O
 def test_costs_follow_the_editor_and_the_link_says_it_all(site: str, open_page: Open) -> None:
     page = open_page(f"{site}/explore")
     page.wait_for_selector("[data-editor]")
-    facts = "document.querySelector('.answer-card .facts').textContent"
+    facts = "(document.querySelector('.answer-card .facts')?.textContent || '')"
     before = page.evaluate(facts)
     page.focus("[name='all.partial_ratio']")
     for _ in range(3):
@@ -166,7 +166,7 @@ def test_costs_follow_the_editor_and_the_link_says_it_all(site: str, open_page: 
     until(other, f"{facts}.includes('as the start')")
     other.fill("[name=from]", "CSPResNeXt-50")
     other.keyboard.press("Enter")
-    until(other, "document.querySelector('.answer-card .words').textContent.includes('resx/csp')")
+    until(other, "(document.querySelector('.answer-card .words')?.textContent || '').includes('resx/csp')")
 
 
 def test_a_broken_rule_stands_at_its_setting_and_goes_again(site: str, open_page: Open, ids: list[str]) -> None:
