@@ -188,7 +188,7 @@ class _Export:
                 raise KeyboardInterrupt
         for file in facts["files"]:
             print(f"{self.output / file['files'][0]}: {file['format']}, {file['check']}")
-        print(f"{self.output / 'README.md'}: what it is, and what nobody knows of it yet")
+        print(f"{self.output / 'README.md'}: the model card, with what is not known of it")
         return 0
 
     def say(self, text: str) -> None:

@@ -90,7 +90,7 @@ def quantised(model: Any, batches: list[Array]) -> Any:
     os.environ.setdefault("NNCF_CI", "1")  # or it would report its use over the network
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    logging.getLogger("nncf").setLevel(logging.ERROR)  # its own set_log_level changes handlers of others too
     with contextlib.redirect_stdout(io.StringIO()):  # its progress bar
         return nncf.quantize(model, nncf.Dataset(batches), preset=nncf.QuantizationPreset.MIXED,
                              subset_size=len(batches))  # fmt: skip

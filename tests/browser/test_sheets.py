@@ -174,6 +174,7 @@ def test_a_brush_is_kept_excluded_and_restored_on_all_pages(home: str, open_page
     x, top = axis(page, "ap")
     drag(page, (x, top + 14), (x, top + 120))
     until(page, "location.search.includes('brush=ap~')")
+    page.wait_for_timeout(400)  # the address may be of a moment within the drag
     low, high = map(float, page.evaluate("csp.view.carried.brush").removeprefix("ap~").split(".."))
     known = frame[frame["state"].isin(["complete", "failed"])]
     count = int(known["ap"].between(low, high).sum())
