@@ -163,6 +163,8 @@ def test_the_first_screen_stands_over_every_study(serve: Any, open_page: Open, t
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
     page.goto(page.url + "studies")
     for each in PAGES[1:]:
+        if each.startswith(("/table", "/parallel")):  # documents of their own
+            continue
         move(page, each.format(found[0], found[1]))
         assert page.locator("main img").count() == 0
     assert dialogs == []

@@ -184,6 +184,8 @@ def test_a_brush_is_kept_excluded_and_restored_on_all_pages(home: str, open_page
     assert float(box.input_value()) == pytest.approx(low, rel=1e-5)
     box.fill("0.2")
     box.press("Enter")
+    until(page, "csp.view.carried.brush.startsWith('ap~0.2..')")
+    page.wait_for_timeout(400)  # the heads are made anew
     page.fill("[data-control='high ap']", "")
     page.press("[data-control='high ap']", "Enter")
     count = int((known["ap"] >= 0.2).sum())
