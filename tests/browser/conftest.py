@@ -19,6 +19,14 @@ playwright = pytest.importorskip("playwright.sync_api") if not os.environ.get("C
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run a failed test of this folder once more: keys of a busy machine may reach an element that is being replaced."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """A headless browser; without one the test is skipped, but fails where CI is set."""
