@@ -20,7 +20,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run a failed test of this folder once more: keys of a busy machine may reach an element that is being replaced."""
+    """Run a failed test of this folder once more: under load a key may reach an element that is being replaced."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
