@@ -18,8 +18,9 @@ from dash import Dash, Input, Output, dcc, html
 
 from dashboard import detail, evidence, sheets, wire
 from dashboard.data import Database, Snapshot
+from dashboard.deployed import deployment_of
 from dashboard.foresight import predictor
-from dashboard.pages import candidate, message, shell
+from dashboard.pages import message, shell
 from dashboard.references import references
 from dashboard.status import status
 from dashboard.targets import Choice, Predictions, choices
@@ -151,7 +152,7 @@ def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[
     if only:
         names = [name for name in dict.fromkeys(only.split(",")) if name in columns]
         return wire.encode({"token": snapshot.token, "rows": len(columns)}, columns, names)
-    marked = references(shown, candidate.deployment_of(config))
+    marked = references(shown, deployment_of(config))
     header = wire.header(snapshot, marked, message.state(database, snapshot))
     return wire.encode(header, columns, wire.core(columns, objectives_of(config), default_view(config)))
 

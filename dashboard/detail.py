@@ -15,12 +15,14 @@ import flask
 from dash import Dash, Input, Output, State, html
 from dash.exceptions import PreventUpdate
 
-from dashboard import annotate, curves, figures, peers
+from dashboard import annotate, curves, figures, peers, targets
 from dashboard.data import Database, Snapshot
+from dashboard.deployed import Where, graph_of
 from dashboard.editor import START, Edit, edit, into_space, space_of
 from dashboard.exports import FORMATS, export
+from dashboard.foresight import Predict, Prediction
 from dashboard.pages import candidate, compare, explore, message
-from dashboard.pages.explore import Predict
+from dashboard.query import read
 from dashboard.view import objectives_of
 from search.store import Store, StoreError
 from space.architecture import Architecture, ArchitectureError
@@ -31,6 +33,8 @@ from space.zoo import get as named
 MOST_BYTES = 200_000
 """Bytes of a request that writes: more than the longest note can have."""
 ID = r"[0-9a-f]{12}"
+EAGER = 5_000
+"""Candidates up to which the places are read before somebody chose one."""
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -44,33 +48,41 @@ class Pages:
     def page(self, path: str | None, query: str, snapshot: Snapshot) -> Any:
         """The page at `path`; None where it is none of these."""
         given = dict(parse_qsl(query, keep_blank_values=True))
-        place = (path or "").rstrip("/")
+        place, where = (path or "").rstrip("/"), targets.where(self.database, snapshot, given.get("dev", ""))
         try:
             if found := re.fullmatch(rf"/c/({ID})", place):
-                return self._candidate(found[1], snapshot, query)
+                return self._candidate(found[1], snapshot, query, where)
             if place == "/compare":
-                return self._compare(given.get("ids", ""), snapshot)
+                return self._compare(given.get("ids", ""), snapshot, where)
             if place == "/explore":
-                return self._explore(given, snapshot)
+                return self._explore(given, snapshot, where)
         except (StoreError, ArchitectureError) as error:
             return message.card("This cannot be shown", [_problem(error)])
         return None
 
-    def _candidate(self, architecture_id: str, snapshot: Snapshot, query: str) -> Any:
+    def _candidate(self, architecture_id: str, snapshot: Snapshot, query: str, where: Where) -> Any:
         detail = self.database.detail(architecture_id, snapshot.study.id if snapshot.study else None)
         if detail is None:
             return message.no_candidate(architecture_id, query)
-        deployment = candidate.deployment_of(snapshot.study.config if snapshot.study else None)
-        said = self.predict(candidate.graph_of(detail.architecture, deployment), snapshot) if self.predict else None
-        return candidate.layout(detail, snapshot, query, latency=said.layers if said else None,
-                                places=self.places(snapshot))  # fmt: skip
+        return candidate.layout(detail, snapshot, query, where, ahead=self.ahead(detail.architecture, snapshot, where),
+                                places=self.places(snapshot), devices=self.devices(snapshot, where))  # fmt: skip
 
-    def _compare(self, ids: str, snapshot: Snapshot) -> Any:
+    def ahead(self, architecture: Architecture, snapshot: Snapshot, where: Where) -> Prediction | None:
+        """The latency of a network at a place, as far as something predicts it."""
+        return self.predict(graph_of(architecture, where.target.deployment), snapshot, where) if self.predict else None
+
+    def devices(self, snapshot: Snapshot, where: Where) -> dict[str, str]:
+        """The places to choose from, by what a URL calls them; of a big study only where one was chosen already."""
+        if snapshot.columns is None or (len(snapshot.columns) > EAGER and not where.dev):
+            return {}
+        return {each.key: each.label for each in targets.choices(self.database, snapshot)}
+
+    def _compare(self, ids: str, snapshot: Snapshot, where: Where) -> Any:
         wanted, left_out = compare.ids_of(ids)
         details = {each: self.database.detail(each) if re.fullmatch(ID, each) else None for each in wanted}
-        return compare.layout(details, left_out, snapshot, self.predict)
+        return compare.layout(details, left_out, snapshot, where, self.predict, self.devices(snapshot, where))
 
-    def _explore(self, given: Mapping[str, str], snapshot: Snapshot) -> Any:
+    def _explore(self, given: Mapping[str, str], snapshot: Snapshot, where: Where) -> Any:
         try:
             base, found = self.edited(given)
         except ArchitectureError as error:
@@ -78,7 +90,8 @@ class Pages:
                                 [_problem(error), html.A(f"Start from {START}", href="/explore")])  # fmt: skip
         study = snapshot.study
         queue = self.database.ask(lambda store: store.queue(study.id)) if study else []
-        return explore.layout(found, base, snapshot, predict=self.predict, places=self.places(snapshot), queue=queue)
+        return explore.layout(found, base, snapshot, where, predict=self.predict, places=self.places(snapshot),
+                              queue=queue, devices=self.devices(snapshot, where))  # fmt: skip
 
     def edited(self, given: Mapping[str, str]) -> tuple[Architecture, Edit]:
         """The network that a query starts from, and what it makes of it. Raises ArchitectureError without a start."""
@@ -115,7 +128,7 @@ def _problem(error: Exception) -> Any:
 def connect(app: Dash, database: Database, *, predict: Predict | None = None) -> Pages:
     """Add callbacks and routes to the app; returns what makes the pages. `predict` gives latencies on paper."""
     pages = Pages(database, predict)
-    _callbacks(app, database)
+    _callbacks(app, pages)
     _reads(app.server, pages)
     _writes(app.server, pages)
     return pages
@@ -127,10 +140,12 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
 
 
 def _study_of(search: str | None) -> str:
-    return dict(parse_qsl((search or "").lstrip("?"))).get("study", "")
+    return read(search).get("study", "")
 
 
-def _callbacks(app: Dash, database: Database) -> None:
+def _callbacks(app: Dash, pages: Pages) -> None:
+    database = pages.database
+
     def curve(ids: Mapping[str, str], theme: str | None, search: str | None) -> Any:
         snapshot = database.snapshot(_study_of(search))
         details = {name: database.detail(identity) for identity, name in ids.items()}
@@ -168,7 +183,9 @@ def _callbacks(app: Dash, database: Database) -> None:
         if detail is None or candidate.fingerprint(detail) == known:
             raise PreventUpdate
         snapshot = database.snapshot(_study_of(search))
-        return candidate.body(detail, snapshot), candidate.headline(detail, snapshot)
+        where = targets.where(database, snapshot, read(search).get("dev", ""))
+        ahead = pages.ahead(detail.architecture, snapshot, where)
+        return candidate.body(detail, snapshot, where), candidate.headline(detail, snapshot, where, ahead)
 
 
 # -- reading
@@ -185,7 +202,8 @@ def _reads(server: flask.Flask, pages: Pages) -> None:
             base, found = pages.edited(given)
         except (StoreError, ArchitectureError) as error:
             return _answer({"problem": str(error)}, 404)
-        return _answer(explore.update(found, base, snapshot, given.get("shape", ""), predict=pages.predict,
+        where = targets.where(database, snapshot, given.get("dev", ""))
+        return _answer(explore.update(found, base, snapshot, where, given.get("shape", ""), predict=pages.predict,
                                       places=pages.places(snapshot)))  # fmt: skip
 
     @server.get("/export/<architecture_id>/<filename>")
@@ -216,10 +234,10 @@ def _reads(server: flask.Flask, pages: Pages) -> None:
 
 
 def _file(architecture: Architecture, ending: str, database: Database) -> flask.Response:
-    study = database.snapshot(flask.request.args.get("study", "")).study
-    deployment = candidate.deployment_of(study.config if study else None)
+    given = flask.request.args
+    where = targets.where(database, database.snapshot(given.get("study", "")), given.get("dev", ""))
     try:
-        data, kind = export(architecture, deployment, ending)
+        data, kind = export(architecture, where.target.deployment, ending)
     except ValueError as error:
         return _text(f"{architecture.id} cannot be written as {ending}: {error}", 422)
     response = flask.Response(data, mimetype=kind)

@@ -1,29 +1,40 @@
-"""What a network's latency would be where the study's candidates are timed, from the device's table or its card."""
+"""What a network's latency would be at a place, from the device's latency table or its card."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from dashboard.data import Database, Snapshot
-from dashboard.pages.candidate import deployment_of
-from dashboard.pages.explore import Predict, Prediction
-from evaluator.target import DEFAULT_BACKEND, Target
+from dashboard.deployed import Where
+from dashboard.layers import Predicted
 from search.latencies import predictors_of
 from search.store import StoreError
 from space.graph import Graph
 
 
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """A latency that nobody measured: where it is from, and how it parts among the layers where that is known."""
+
+    latency_ms: float
+    source: str
+    layers: Predicted | None = None
+
+
+Predict = Callable[[Graph, Snapshot, Where], Prediction | None]
+"""Predicts the latency of a network, as it is deployed there; None where nothing is known of the device."""
+
+
 def predictor(database: Database) -> Predict:
     """The `predict` of the pages; what predicts is read again only when something was recorded."""
 
-    def predict(graph: Graph, snapshot: Snapshot) -> Prediction | None:
-        if snapshot.study is None or not snapshot.study.config.get("device"):
+    def predict(graph: Graph, snapshot: Snapshot, where: Where) -> Prediction | None:
+        if not where.dev and not where.config.get("device"):
             return None
-        config = snapshot.study.config
-        place = Target(device=config["device"], backend=config.get("backend", DEFAULT_BACKEND),
-                       deployment=deployment_of(config))  # fmt: skip
         try:
-            ways = database.kept(
-                snapshot, "predictors", lambda: database.ask(lambda store: predictors_of(store, place))
-            )
+            ways = database.kept(snapshot, f"predictors of {where.dev}", lambda: database.ask(
+                lambda store: predictors_of(store, where.target)))  # fmt: skip
         except StoreError:
             return None
         for way in ways:
@@ -33,7 +44,7 @@ def predictor(database: Database) -> Predict:
                 continue
             error = way.error.get("median")
             known = f", {error:.0%} off in the median" if isinstance(error, float) else ", of unknown error"
-            return Prediction(latency_ms=value, source=f"{place.device}: {way.method}{known}", layers=parts)
+            return Prediction(latency_ms=value, source=f"{where.title}: {way.method}{known}", layers=parts)
         return None
 
     return predict

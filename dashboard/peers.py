@@ -6,13 +6,17 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dashboard.candidates import Mask, Numbers, categories, complete, numbers
+from dashboard.deployed import TIMED, Where
 from search.frame import axes
 from space.architecture import Architecture
+
+if TYPE_CHECKING:
+    from dashboard.data import Detail, Snapshot
 
 AXES = ("block", "fusion", "split", "partial_ratio", "num_stages", "depths", "widths", "growth_rate",
         "bottleneck_ratio", "cardinality", "stem_width", "activation", "head", "head_width", "maxout")  # fmt: skip
@@ -20,13 +24,17 @@ AXES = ("block", "fusion", "split", "partial_ratio", "num_stages", "depths", "wi
 
 
 def percentile(values: Numbers, own: float | None, direction: str | None) -> float | None:
-    """Share of `values` that are worse than `own`, equal ones counted half; None without a direction or values."""
+    """Share of `values` that are worse than `own`, equal ones counted half; None without a direction or values.
+
+    Where `own` is one of the values it is no peer of itself.
+    """
     known = values[np.isfinite(values)]
     if own is None or math.isnan(own) or direction is None or len(known) < 2:
         return None
     worse = known < own if direction == "maximize" else known > own
-    # `own` is one of the values: it is no peer of itself.
-    return float((worse.sum() + max(0, (known == own).sum() - 1) / 2) / (len(known) - 1))
+    equal = int((known == own).sum())
+    others = len(known) - min(1, equal)
+    return float((worse.sum() + max(0, equal - 1) / 2) / others)
 
 
 def axis_distance(name: str, a: str, b: str) -> float:
@@ -118,7 +126,37 @@ def rows_of(frame: Any, architecture_id: str) -> list[int]:
     return [int(row) for row in np.flatnonzero(np.asarray(frame["id"], dtype=object) == architecture_id)[::-1]]
 
 
-def peers(frame: Any, name: str) -> Numbers:
+def column(frame: Any, name: str, where: Where) -> Numbers:
+    """A metric of every candidate; what is timed is what was measured at `where`."""
+    if not (where.dev and name in TIMED):
+        return numbers(frame, name)
+    measured = where.place.measured if where.place and name == "latency_ms" else None
+    return np.full(len(frame), math.nan) if measured is None else measured
+
+
+def peers(frame: Any, name: str, where: Where) -> Numbers:
     """A metric of all candidates that were evaluated to the end."""
     mask: Mask = complete(frame)
-    return numbers(frame, name)[mask]
+    return column(frame, name, where)[mask]
+
+
+class Known:
+    """The numbers of one architecture that speak for a study: a candidate's are those that the first screen shows."""
+
+    def __init__(self, detail: Detail, snapshot: Snapshot, where: Where) -> None:
+        self._rows, self._where, self._frame = detail.measurements, where, snapshot.columns
+        found = rows_of(snapshot.columns, detail.architecture.id) if snapshot.columns is not None else []
+        self._row = found[0] if found else None
+
+    def __call__(self, name: str) -> tuple[float | None, float | None]:
+        """Value and spread of a metric, None where nothing says it."""
+        if self._row is not None and self._frame is not None and not (self._where.dev and name in TIMED):
+            value, spread = (_number(numbers(self._frame, each)[self._row]) for each in (name, f"{name}_spread"))
+            if value is not None:
+                return value, spread
+        row = self._where.newest(self._rows, name)
+        return (None, None) if row is None else (_number(row["value"]), _number(row["spread"]))
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else float(value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.candidates import Numbers, numbers
+from dashboard.deployed import deployment_of
 from dashboard.effects import drawn, measured
 from evaluator.devices import cards
 from evaluator.record import Deployment
@@ -41,6 +42,8 @@ class Place:
     precision: str
     detail: str
     """Threads, batch and size."""
+    deployment: str
+    """Id of the deployment that its rows have."""
     host: bool
     """Whether the study timed its candidates there."""
     measured: Numbers
@@ -89,9 +92,10 @@ def places(frame: Columns, latencies: Iterable[Any], config: Mapping[str, Any]) 
         if key not in found:
             found[key] = _Draft(fact, len(frame))
         found[key].add(row, fact)
-    own = config.get("device"), config.get("backend", "onnxruntime"), config.get("deployment_id")
-    given = config.get("deployment") or {}
-    size = Deployment(**{name: value for name, value in given.items() if name in Deployment.__dataclass_fields__})
+    own, size = (
+        (config.get("device"), config.get("backend", "onnxruntime"), config.get("deployment_id")),
+        deployment_of(config),
+    )
     result = [draft.place(size, host=key == own) for key, draft in found.items()]
     result.sort(key=lambda place: (not place.host, -int(np.isfinite(place.best[0]).sum()), place.key))
     return _shortened(result)
@@ -121,6 +125,7 @@ class _Draft:
         return Place(
             key=f"{first.device}/{first.backend}/{first.deployment}", device=first.device, title=title_of(first.device),
             backend=first.backend or "", precision=first.precision or "", detail=_detail(first), host=host,
+            deployment=first.deployment,
             method=self.method, error=float(np.median(known)) if len(known) else math.nan, **self.columns,
             target=Target(device=first.device, backend=first.backend or "", deployment=where),
         )  # fmt: skip

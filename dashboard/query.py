@@ -6,7 +6,12 @@ Nothing here raises: a choice that does not exist is the default.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
+
+if TYPE_CHECKING:
+    from dashboard.data import Snapshot
+    from dashboard.deployed import Where
 
 LONGEST = 2_000
 """Characters of a query that are read."""
@@ -21,6 +26,11 @@ def choice(given: Mapping[str, str], name: str, allowed: Sequence[str], default:
     """What was chosen of `allowed`, else `default`."""
     value = given.get(name, default)
     return value if value in allowed else default
+
+
+def carried(snapshot: Snapshot, where: Where) -> dict[str, str]:
+    """What links to other pages of single architectures keep: the study, and whose latencies are shown."""
+    return {"study": snapshot.study.name if snapshot.study else "", "dev": where.dev}
 
 
 def link(path: str, given: Mapping[str, str], **changes: str) -> str:

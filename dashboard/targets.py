@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.candidates import Mask, Numbers, complete, numbers
+from dashboard.deployed import Where, deployment_of, graph_of, own_target
 from dashboard.fields import FIELDS
-from dashboard.pages.candidate import deployment_of, graph_of
 from dashboard.places import Place, title_of
 from dashboard.view import objectives_of
 from evaluator.devices import cards
 from evaluator.record import environment
-from evaluator.target import DEFAULT_BACKEND, HOST, Target, target
+from evaluator.target import HOST, Target, target
 from search.devices import advice, calibrated
 from search.latencies import predictors_of
 
@@ -78,9 +78,7 @@ def choices(database: Database, snapshot: Snapshot) -> list[Choice]:
 
 def _choices(config: Mapping[str, Any], found: Sequence[Place],
              tables: Mapping[str, tuple[Target, ...]]) -> list[Choice]:  # fmt: skip
-    size, backend = deployment_of(config), str(config.get("backend", DEFAULT_BACKEND))
-    here = environment().host
-    own = Target(device=str(config.get("device") or here), backend=backend, deployment=size)
+    own, here = own_target(config), environment().host
     listed: list[tuple[Target, Place | None]] = [(own, next((place for place in found if place.host), None))]
     listed += [(place.target, place) for place in found if not place.host and place.target is not None]
     known = {where for where, _ in listed}
@@ -88,7 +86,7 @@ def _choices(config: Mapping[str, Any], found: Sequence[Place],
     devices = {where.device for where, _ in listed}
     for name, card in cards().items():
         if (here if name == HOST else name) not in devices:
-            listed.append((target(name, size, card.profile, backend=backend), None))
+            listed.append((target(name, own.deployment, card.profile, backend=own.backend), None))
     result: list[Choice] = []
     for where, place in listed:
         device = HOST if where.device == here else where.device
@@ -113,6 +111,28 @@ def named(text: str, among: Sequence[Choice]) -> Choice | None:
     alike = [choice for choice in short if own and (choice.target.backend, choice.target.deployment.precision)
              == (own.backend, own.deployment.precision)]  # fmt: skip
     return next(iter([*exact, *alike, *short]), None)
+
+
+def where(database: Database, snapshot: Snapshot, dev: str) -> Where:
+    """The place that `dev` of a URL names; the study's own where it names none, with the reason as its `problem`."""
+    config = snapshot.study.config if snapshot.study else None
+    if not dev or snapshot.columns is None:
+        return Where.own(config)
+    among = choices(database, snapshot)
+    found = named(dev[:200], among)
+    if found is None:
+        return Where.own(config, unknown(dev, among))
+    if not found.key:
+        return Where.own(config)
+    deployment = found.place.deployment if found.place else found.target.deployment.id
+    return Where(config=config or {}, target=found.target, title=found.label, dev=found.key, deployment=deployment,
+                 place=found.place)  # fmt: skip
+
+
+def unknown(dev: str, among: Sequence[Choice]) -> str:
+    """What to say of a device that no choice is."""
+    near = ", ".join(dict.fromkeys(each.name.partition("/")[0] for each in among if each.name))
+    return f"Nothing is known of a device \u201c{dev[:60]}\u201d. Known here: {near}"
 
 
 @dataclass(frozen=True, kw_only=True)

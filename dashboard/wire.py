@@ -21,7 +21,7 @@ from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, VERIFIED, Field, 
 from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
 from dashboard.references import Reference, pairs
-from dashboard.targets import Choice, Predictions, named
+from dashboard.targets import Choice, Predictions, named, unknown
 from dashboard.view import View, default_view, objectives_of
 from evaluator.metrics import METRICS
 from search.columns import Columns
@@ -154,9 +154,7 @@ def place(snapshot: Snapshot, dev: str, among: Sequence[Choice], predictions: Pr
     if snapshot.columns is None or (found is not None and not found.key):
         return encode(head, snapshot.columns, ())
     if found is None:
-        near = ", ".join(dict.fromkeys(each.name.partition("/")[0] for each in among if each.name))
-        problem = f"nothing is known of a device \u201c{dev[:60]}\u201d. Known here: {near}"
-        return encode({**head, "problem": problem}, snapshot.columns, ())
+        return encode({**head, "problem": unknown(dev, among)}, snapshot.columns, ())
     known_here = predictions.known(snapshot, found)
     told = {"origin": known_here.origin(), "method": known_here.method, "done": known_here.done,
             "error": known_here.error if known_here.error == known_here.error else None,

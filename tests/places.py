@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dashboard.data import Snapshot
+from dashboard.deployed import Where
 from evaluator.record import Measurement
 from search.columns import Columns, Texts
 from search.store import Store
@@ -35,6 +36,11 @@ def framed(snapshot: Snapshot) -> pd.DataFrame:
     columns = snapshot.columns
     assert columns is not None
     return pd.DataFrame({name: columns[name] for name in ("id", *columns.numbers, *columns.texts)})
+
+
+def own(snapshot: Snapshot) -> Where:
+    """Where the study of a snapshot times its candidates."""
+    return Where.own(snapshot.study.config if snapshot.study else None)
 
 
 INT8 = replace(DEPLOYMENT, precision="int8")

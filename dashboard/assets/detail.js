@@ -4,6 +4,13 @@
   const query = (selector, within = document) => within.querySelector(selector);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const go = (href) => window.location.assign(href);
+  /** Which database, which study and whose latencies: every page keeps them, behind what is its own. */
+  const KEPT = ["db", "study", "dev"];
+  function kept(state) {
+    const before = new URLSearchParams(window.location.search);
+    for (const name of KEPT) if (before.get(name)) state.set(name, before.get(name));
+    return state;
+  }
 
   // -- markup that came as data; our content security policy lets nothing in it run
   function fill(root) {
@@ -125,11 +132,9 @@
     const form = event.target;
     if (form.dataset.write) WRITES[form.dataset.write](form);
     else if ("compare" in form.dataset) {
-      const tail = form.dataset.study ? `&study=${encodeURIComponent(form.dataset.study)}` : "";
-      go(`/compare?ids=${encodeURIComponent(form.elements.ids.value).replaceAll("%2C", ",")}${tail}`);
+      go(`/compare?${kept(new URLSearchParams({ ids: form.elements.ids.value }))}`.replaceAll("%2C", ","));
     } else if ("start" in form.dataset) {
-      const study = new URLSearchParams(window.location.search).get("study");
-      go(`/explore?from=${encodeURIComponent(form.elements.from.value)}${study ? `&study=${encodeURIComponent(study)}` : ""}`);
+      go(`/explore?${kept(new URLSearchParams({ from: form.elements.from.value }))}`);
     } else if (!("editor" in form.dataset)) return;
     event.preventDefault();
   });
@@ -156,16 +161,13 @@
       if (answer.html !== undefined) query("#queue").innerHTML = answer.html;
     }
     if (button.dataset.reset !== undefined) {
-      const kept = new URLSearchParams(window.location.search);
-      for (const key of [...kept.keys()]) if (key !== "from" && key !== "study") kept.delete(key);
-      go(`/explore?${kept}`);
+      go(`/explore?${kept(new URLSearchParams({ from: new URLSearchParams(window.location.search).get("from") || "" }))}`);
     }
   });
 
   // -- the editor: the form is the state, the URL its query, the server's answer everything else
   const COUPLED = /\.(partial_ratio|fusion)$/;
   function stateOf(form) {
-    const before = new URLSearchParams(window.location.search);
     const state = new URLSearchParams();
     state.set("from", form.dataset.shape.split("|")[0]);
     for (const control of form.elements) {
@@ -176,8 +178,7 @@
         state.set(name, control.value);
       }
     }
-    if (before.get("study")) state.set("study", before.get("study"));
-    return state;
+    return kept(state);
   }
   function label(control) {
     const output = control.type === "range" && control.parentElement && query("output", control.parentElement);

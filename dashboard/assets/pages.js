@@ -4,10 +4,11 @@
   const views = ["/", "/table", "/parallel"]; // these share one view, which a candidate's page carries along
   const of = window.location.pathname, viewed = views.includes(of) || of.startsWith("/c/");
   function follow() {
-    const study = new URLSearchParams(window.location.search).get("study");
+    const now = new URLSearchParams(window.location.search);
+    const same = new URLSearchParams(["db", "study", "dev"].flatMap((name) => (now.get(name) ? [[name, now.get(name)]] : [])));
     for (const link of document.querySelectorAll(".pages a")) {
       if (link.pathname === of) link.setAttribute("aria-current", "page");
-      link.search = viewed && views.includes(link.pathname) ? window.location.search : study ? new URLSearchParams({ study }) : "";
+      link.search = viewed && views.includes(link.pathname) ? window.location.search : same;
     }
   }
   follow();
@@ -19,9 +20,9 @@
       const data = triggered && triggered.value;
       const key = data && data.points && data.points.map((point) => point.customdata).find(Array.isArray);
       if (key) {
-        const study = key[2] || new URLSearchParams(window.location.search).get("study");
-        const query = study ? `?study=${encodeURIComponent(study)}` : "";
-        window.location.assign(`/c/${encodeURIComponent(key[1])}${query}`);
+        const now = new URLSearchParams(window.location.search), study = key[2] || now.get("study");
+        const query = new URLSearchParams([["db", now.get("db")], ["study", study], ["dev", now.get("dev")]].filter(([, text]) => text));
+        window.location.assign(`/c/${encodeURIComponent(key[1])}${query.size ? `?${query}` : ""}`);
       }
       return window.dash_clientside.no_update;
     },

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from dash import dcc, html
 
 from dashboard import annotate, peers
 from dashboard.candidates import numbers
-from dashboard.curves import own_seed
 from dashboard.data import Detail, Snapshot
+from dashboard.deployed import TIMED, Where, counted, graph_of
 from dashboard.diagram import diagram
 from dashboard.exports import FORMATS, commands
 from dashboard.fields import FIELDS, MISSING, VERIFIED
-from dashboard.layers import Predicted, bars, layers
+from dashboard.foresight import Prediction
+from dashboard.layers import bars, layers
 from dashboard.markup import raw
 from dashboard.pages.message import option
+from dashboard.pages.parts import pick_one
 from dashboard.pages.tables import (
     date,
     environment_cards,
@@ -29,13 +30,12 @@ from dashboard.pages.tables import (
     stage_table,
     table,
 )
+from dashboard.query import carried, link, read
 from dashboard.view import objectives_of
 from evaluator.record import Deployment
-from search.verification import belongs, in_effect, rung_of, statement
+from search.verification import belongs, in_effect, statement
 from space.architecture import Architecture, ArchitectureError
-from space.cost import Cost, breakdown, cost
-from space.graph import Graph
-from space.lower import lower
+from space.cost import breakdown
 from space.twin import twin
 
 HEADLINE = ("macs", "params", "peak_bytes", "weight_bytes", "cio")
@@ -44,41 +44,26 @@ SAVED = ("macs", "params", "peak_bytes", "cio")
 SIGNS = {"verified": "✓", "overturned": "✗", "unverified": "?"}
 
 
-def deployment_of(config: Mapping[str, Any] | None) -> Deployment:
-    """The deployment of a study; the default one for what its config does not say."""
-    given = (config or {}).get("deployment") or {}
-    return Deployment(**{key: value for key, value in given.items() if key in Deployment.__dataclass_fields__})
-
-
-def graph_of(architecture: Architecture, deployment: Deployment) -> Graph:
-    """The network as it is deployed."""
-    return lower(architecture, deployment.height, deployment.width, num_classes=deployment.num_classes)
-
-
-def counted(architecture: Architecture, deployment: Deployment) -> Cost:
-    """What the network costs as it is deployed."""
-    return cost(graph_of(architecture, deployment), batch=deployment.batch, precision=deployment.precision)
-
-
-def layout(detail: Detail, snapshot: Snapshot, query: str, *, latency: Predicted | None = None,
-           places: peers.Places | None = None) -> html.Div:  # fmt: skip
+def layout(detail: Detail, snapshot: Snapshot, query: str, where: Where, *, ahead: Prediction | None = None,
+           places: peers.Places | None = None, devices: Mapping[str, str] | None = None) -> html.Div:  # fmt: skip
     """The page; only the learning curve comes by callback. `query` leads back to the view that the person came from.
 
-    `latency` is predicted for each layer; `places` are the study's candidates, for the nearest ones.
+    Latencies are those at `where`, `ahead` is what is predicted there; `places` are the study's candidates, for the
+    nearest ones; `devices` are the places to choose from.
     """
-    identity, config = detail.architecture.id, snapshot.study.config if snapshot.study else {}
-    deployment = deployment_of(config)
+    identity, deployment = detail.architecture.id, where.target.deployment
     graph = graph_of(detail.architecture, deployment)
-    found = layers(graph, batch=deployment.batch, precision=deployment.precision, latency=latency)
+    found = layers(graph, batch=deployment.batch, precision=deployment.precision,
+                   latency=ahead.layers if ahead else None)  # fmt: skip
     return html.Div(
         [
-            html.Nav(html.A("← All candidates", id="back", href=f"/?{query}" if query else "/"), className="crumbs"),
-            header(detail, snapshot),
-            html.Dl(headline(detail, snapshot), id="facts", className="facts cards"),
+            crumbs(f"/?{query}" if query else "/", where, devices, f"/c/{identity}", query),
+            header(detail, snapshot, where),
+            html.Dl(headline(detail, snapshot, where, ahead), id="facts", className="facts cards"),
             html.Section(
                 [
                     html.Div([html.H2("The network and its layers"),
-                              html.Span(f"At deployment: {deployment}.", className="muted")], className="section-head"),
+                              html.Span(f"{where.at}.", className="muted")], className="section-head"),
                     scrolled(raw(diagram(graph, f"candidate {identity}"), className="diagram"), "Stage diagram"),
                     raw(bars(found)),
                 ],
@@ -87,29 +72,38 @@ def layout(detail: Detail, snapshot: Snapshot, query: str, *, latency: Predicted
             html.Div(
                 [
                     html.Section(saved(detail.architecture, deployment), id="twin"),
-                    html.Section([html.H2("Nearest candidates"), *near(snapshot, places, detail.architecture, query)]),
+                    html.Section([html.H2("Nearest candidates"),
+                                  *near(snapshot, places, detail.architecture, query, where)]),
                 ],
                 className="columns",
             ),
             html.Div(
                 [
-                    html.Section(exported(identity, snapshot), id="export"),
+                    html.Section(exported(identity, snapshot, where), id="export"),
                     html.Section([html.H2("Notes and tags"), raw(annotate.notes(identity, detail.note, detail.tags))]),
                 ],
                 className="columns",
             ),
-            html.Div(body(detail, snapshot), id="candidate-page", className="panels"),
+            html.Div(body(detail, snapshot, where), id="candidate-page", className="panels"),
             dcc.Store(id="candidate", data=identity),
         ],
         className="candidate detail",
     )  # fmt: skip
 
 
-def body(detail: Detail, snapshot: Snapshot) -> list[Any]:
+def crumbs(back: str, where: Where, devices: Mapping[str, str] | None, path: str, query: str) -> html.Nav:
+    """The way back, and whose latencies the page shows: a choice where there are several."""
+    ways = [html.A("← All candidates", id="back", href=back)]
+    if where.problem:
+        ways.append(html.Span(f"{where.problem}. The latencies are the study’s own.", className="problem"))
+    if devices and len(devices) > 1:
+        ways.append(pick_one("Latencies on", devices, where.dev, path, read(query), "dev", ""))
+    return html.Nav(ways, className="crumbs", **{"aria-label": "Way back and device"})
+
+
+def body(detail: Detail, snapshot: Snapshot, where: Where) -> list[Any]:
     """What changes while a search or a verification goes on."""
-    config = snapshot.study.config if snapshot.study else {}
-    deployment = deployment_of(config)
-    graph = graph_of(detail.architecture, deployment)
+    graph = graph_of(detail.architecture, where.target.deployment)
     curve = (
         [dcc.Graph(id="learning", className="chart", responsive=True, style={"height": "300px"},
                    config={"displayModeBar": False})]
@@ -143,12 +137,12 @@ def fingerprint(detail: Detail) -> str:
 # -- what it is
 
 
-def header(detail: Detail, snapshot: Snapshot) -> html.Header:
+def header(detail: Detail, snapshot: Snapshot, where: Where) -> html.Header:
     """Names, words, and what can be done with it."""
     identity = detail.architecture.id
     study = snapshot.study.name if snapshot.study else ""
     proposals = _proposals(snapshot, identity)
-    own = {"study": study} if study else {}
+    own = carried(snapshot, where)
     return html.Header(
         [
             html.Div(
@@ -161,8 +155,8 @@ def header(detail: Detail, snapshot: Snapshot) -> html.Header:
             html.Div(
                 [
                     raw(annotate.pin(identity, study, pinned=detail.pinned)) if study and proposals else None,
-                    html.A("Compare", className="button", href=f"/compare?{urlencode({'ids': identity, **own})}"),
-                    html.A("Edit", className="button", href=f"/explore?{urlencode({'from': identity, **own})}",
+                    html.A("Compare", className="button", href=link("/compare", own, ids=identity)),
+                    html.A("Edit", className="button", href=link("/explore", {"from": identity, **own}),
                            title="Start the architecture editor from this network"),
                     html.A("Export", className="button primary", href="#export"),
                 ],
@@ -185,29 +179,40 @@ def _proposals(snapshot: Snapshot, architecture_id: str) -> str:
     return "; ".join(texts)
 
 
-def headline(detail: Detail, snapshot: Snapshot) -> list[html.Div]:
+def headline(detail: Detail, snapshot: Snapshot, where: Where, ahead: Prediction | None = None) -> list[html.Div]:
     """The numbers that matter, each with its place among the study's candidates; a cost not stored is counted."""
-    config = snapshot.study.config if snapshot.study else {}
-    paper = counted(detail.architecture, deployment_of(config))
-    facts = []
-    for name in dict.fromkeys((*objectives_of(config), *HEADLINE)):
-        field = FIELDS[name]
-        found = newest(detail.measurements, name, config)
-        value = found["value"] if found else getattr(paper, name, None)
-        shown: list[Any] = [field.show(value)]
-        if found and found["spread"] is not None:
-            shown.append(html.Span(f" ± {found['spread'] * field.scale:.2g}", className="unit"))
-        facts.append(html.Div([html.Dt(field.label, title=field.meaning), html.Dd(shown),
-                               *placed(snapshot, name, value)]))  # fmt: skip
-    facts.append(html.Div([html.Dt("FLOPs", title="2 × MACs"), html.Dd(FIELDS["flops"].show(paper.flops))]))
-    return facts
+    paper = counted(detail.architecture, Where.own(where.config).target.deployment)
+    names = dict.fromkeys((*objectives_of(where.config), *(("latency_ms",) if where.dev else ()), *HEADLINE))
+    known = peers.Known(detail, snapshot, where)
+    return [fact(snapshot, where, name, known(name), getattr(paper, name, None), ahead) for name in names]
 
 
-def placed(snapshot: Snapshot, name: str, value: float | None) -> list[Any]:
+def fact(snapshot: Snapshot, where: Where, name: str, known: tuple[float | None, float | None], paper: float | None,
+         ahead: Prediction | None) -> html.Div:  # fmt: skip
+    """One number; a latency that nobody measured is the predicted one, and says so."""
+    field, spread = FIELDS[name], known[1]
+    value = paper if known[0] is None else known[0]
+    label = where.label(name, field.label)
+    if value is None and name == "latency_ms" and ahead is not None:
+        return html.Div([html.Dt(f"{label}, predicted", title=field.meaning),
+                         html.Dd(f"≈ {field.show(ahead.latency_ms)}"),
+                         html.Dd(ahead.source, className="delta", title=ahead.source)])  # fmt: skip
+    shown: list[Any] = [field.show(value)]
+    if spread is not None:
+        shown.append(html.Span(f" ± {spread * field.scale:.2g}", className="unit"))
+    if name == "macs" and value is not None:
+        shown.append(html.Span(f" = {FIELDS['flops'].show(2 * value)} FLOPs", className="unit"))
+    beneath = placed(snapshot, where, name, value)
+    if value is None and name in TIMED:
+        beneath = [html.Dd("not measured", className="delta")]
+    return html.Div([html.Dt(label, title=field.meaning), html.Dd(shown), *beneath])
+
+
+def placed(snapshot: Snapshot, where: Where, name: str, value: float | None) -> list[Any]:
     """`better than 87 %` of the study's finished candidates, with a bar; nothing where that has no meaning."""
     if snapshot.columns is None:
         return []
-    values = peers.peers(snapshot.columns, name)
+    values = peers.peers(snapshot.columns, name, where)
     share = peers.percentile(values, value, FIELDS[name].direction)
     if share is None:
         return []
@@ -222,22 +227,6 @@ def placed(snapshot: Snapshot, name: str, value: float | None) -> list[Any]:
             title=f"of the {known} finished candidates of this study that have it; equal ones count half",
         )
     ]
-
-
-def newest(measurements: Sequence[Mapping[str, Any]], name: str, config: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The measurement that speaks for a study: of its recipe at its own highest rung, or of its deployment.
-
-    Of several seeds the first that was trained, the search's own: those of an audit come later.
-    """
-    mine = [
-        row
-        for row in measurements
-        if row["metric"] == name
-        and row["value"] is not None
-        and (row["recipe"] is None or rung_of(config, row) is not None)
-        and row["deployment"] in (None, config.get("deployment_id"))
-    ]
-    return max(mine, key=lambda row: (row["rung"] or 0, -row["id"] if row["recipe"] else row["id"]), default=None)
 
 
 # -- what it is compared with
@@ -274,26 +263,26 @@ def difference(ours: float, theirs: float) -> html.Span:
     return html.Span(f"{sign} {share:+.1%} {word}".replace("-", "−"), className=kind)
 
 
-def near(snapshot: Snapshot, places: peers.Places | None, architecture: Architecture, query: str) -> list[Any]:
+def near(snapshot: Snapshot, places: peers.Places | None, architecture: Architecture, query: str,
+         where: Where) -> list[Any]:  # fmt: skip
     """The nearest finished candidates of the study, what they have otherwise, and their scores."""
     frame = snapshot.columns
     found = peers.neighbours(frame, places, architecture) if frame is not None and places is not None else []
     if frame is None or not found:
         return [html.P("There is no finished candidate beside it.", className="muted")]
-    names = objectives_of(snapshot.study.config if snapshot.study else {})
-    columns = {name: numbers(frame, name) for name in names}
+    columns = {name: peers.column(frame, name, where) for name in objectives_of(where.config)}
     order = numbers(frame, "number")
     tail = f"?{query}" if query else ""
     body = [
         [
             html.A(f"#{int(order[each.row])}", href=f"/c/{each.id}{tail}", className="mono"),
-            *(FIELDS[name].show(float(columns[name][each.row])) for name in names),
+            *(FIELDS[name].show(float(values[each.row])) for name, values in columns.items()),
             html.Span("; ".join(each.changes) or "the same axes", className="changes"),
         ]
         for each in found
     ]
-    head = ("", *(FIELDS[name].label for name in names), "What it has otherwise")
-    return [scrolled(table(head, body, numeric=range(1, len(names) + 1)), "Nearest candidates")]
+    head = ("", *(where.label(name, FIELDS[name].label) for name in columns), "What it has otherwise")
+    return [scrolled(table(head, body, numeric=range(1, len(columns) + 1)), "Nearest candidates")]
 
 
 def badge(verdict: str, title: str) -> html.Span:
@@ -322,7 +311,7 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
             command = f"python -m search.verify --ids {detail.architecture.id}{option(snapshot.database)}{study}"
             said += [html.P("Train it longer, with several seeds:"), html.Pre(command, tabIndex=0)]
         return said
-    proxy = newest(detail.measurements, score, config)
+    proxy = Where.own(config).newest(detail.measurements, score)
     lines: list[list[Any]] = []
     if proxy:
         lines.append(["proxy", MISSING, f"{proxy['image_visits']:,}" if proxy["image_visits"] else MISSING,
@@ -342,10 +331,9 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
 # -- what can be had of it
 
 
-def exported(architecture_id: str, snapshot: Snapshot) -> list[Any]:
+def exported(architecture_id: str, snapshot: Snapshot, where: Where) -> list[Any]:
     """Commands that export with trained weights, and files that can be had at once."""
-    study = snapshot.study.name if snapshot.study else ""
-    tail = f"?{urlencode({'study': study})}" if study else ""
+    study, kept = snapshot.study.name if snapshot.study else "", carried(snapshot, where)
     lines = commands(architecture_id, snapshot.database, study if len(snapshot.studies) > 1 else "")
     return [
         html.H2("Export"),
@@ -355,12 +343,7 @@ def exported(architecture_id: str, snapshot: Snapshot) -> list[Any]:
                     html.Button("Copy", className="copy", **{"aria-label": f"Copy: {line}"})], className="command")
           for line in lines),
         html.P("Without training, here and now:", className="muted"),
-        html.Ul([html.Li([html.A(label, href=f"/export/{architecture_id}/{architecture_id}{ending}{tail}",
+        html.Ul([html.Li([html.A(label, href=link(f"/export/{architecture_id}/{architecture_id}{ending}", kept),
                                  download=True), html.Span(f" {meaning}", className="muted")])
                  for ending, (label, meaning) in FORMATS.items()], className="files"),
     ]  # fmt: skip
-
-
-def seed_of_search(detail: Detail) -> int | None:
-    """The seed that the search itself trained this architecture with."""
-    return own_seed(detail.evaluations)

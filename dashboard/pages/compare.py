@@ -12,12 +12,14 @@ from dash import dcc, html
 from dashboard import peers
 from dashboard.candidates import numbers
 from dashboard.data import Detail, Snapshot
+from dashboard.deployed import Where, counted, graph_of
 from dashboard.fields import FIELDS, MISSING
+from dashboard.foresight import Predict, Prediction
 from dashboard.layers import layers, overlay
-from dashboard.markup import raw
-from dashboard.pages.candidate import counted, deployment_of, graph_of, newest
-from dashboard.pages.explore import Predict
+from dashboard.markup import Markup, raw
+from dashboard.pages.candidate import crumbs
 from dashboard.pages.tables import scrolled
+from dashboard.query import carried, link
 from dashboard.view import objectives_of
 from evaluator.metrics import METRICS
 
@@ -30,32 +32,33 @@ def ids_of(text: str) -> tuple[list[str], list[str]]:
     return found[:MOST], found[MOST:]
 
 
-def layout(details: Mapping[str, Detail | None], left_out: Sequence[str], snapshot: Snapshot,
-           predict: Predict | None = None) -> html.Div:  # fmt: skip
-    """The page. `details` are by id as the query says it, None for an id that the database does not have."""
-    study = snapshot.study.name if snapshot.study else ""
+def layout(details: Mapping[str, Detail | None], left_out: Sequence[str], snapshot: Snapshot, where: Where,
+           predict: Predict | None = None, devices: Mapping[str, str] | None = None) -> html.Div:  # fmt: skip
+    """The page. `details` are by id as the query says it, None for an id that the database does not have.
+
+    Latencies are those at `where`; `devices` are the places to choose from.
+    """
     known = {identity: detail for identity, detail in details.items() if detail is not None}
-    query = urlencode({"study": study}) if study else ""
+    kept = carried(snapshot, where)
+    query = urlencode({"ids": ",".join(details), **kept}, safe=",")
     return html.Div(
         [
-            html.Nav(html.A("← All candidates", id="back", href=f"/?{query}" if query else "/"), className="crumbs"),
-            html.Header([html.H1("Compare"), form(list(details), study)], className="title"),
+            crumbs(link("/", kept), where, devices, "/compare", query),
+            html.Header([html.H1("Compare"), form(list(details))], className="title"),
             *notices([identity for identity in details if identity not in known], left_out),
-            *(compared(known, snapshot, predict) if known else [html.Section(html.P(
+            *(compared(known, snapshot, where, predict) if known else [html.Section(html.P(
                 "Give the ids of two to six candidates above, or follow Compare on a candidate's page."))]),
         ],
         className="candidate detail compare",
     )  # fmt: skip
 
 
-def form(ids: Sequence[str], study: str) -> Any:
+def form(ids: Sequence[str]) -> Any:
     """Which candidates: their ids, separated by commas."""
-    from dashboard.markup import Markup
-
     return raw(Markup(
-        '<form data-compare data-study="{}" class="row"><label>Candidates <input name="ids" value="{}" size="42" '
+        '<form data-compare class="row"><label>Candidates <input name="ids" value="{}" size="42" '
         'autocomplete="off" spellcheck="false" placeholder="ids, separated by commas"></label>'
-        "<button>Compare</button></form>").format(study, ",".join(ids)))  # fmt: skip
+        "<button>Compare</button></form>").format(",".join(ids)))  # fmt: skip
 
 
 def notices(unknown: Sequence[str], left_out: Sequence[str]) -> list[Any]:
@@ -69,12 +72,12 @@ def notices(unknown: Sequence[str], left_out: Sequence[str]) -> list[Any]:
     return [html.Section(said, role="status")] if said else []
 
 
-def compared(known: Mapping[str, Detail], snapshot: Snapshot, predict: Predict | None = None) -> list[Any]:
+def compared(known: Mapping[str, Detail], snapshot: Snapshot, where: Where, predict: Predict | None) -> list[Any]:
     """The table, the layers and the learning curves."""
-    deployment = deployment_of(snapshot.study.config if snapshot.study else {})
+    deployment = where.target.deployment
     titles = {identity: title_of(identity, snapshot) for identity in known}
     graphs = {titles[identity]: graph_of(detail.architecture, deployment) for identity, detail in known.items()}
-    ahead = {title: predict(graph, snapshot) if predict else None for title, graph in graphs.items()}
+    ahead = {title: predict(graph, snapshot, where) if predict else None for title, graph in graphs.items()}
     networks = {
         title: layers(graph, batch=deployment.batch, precision=deployment.precision,
                       latency=said.layers if (said := ahead[title]) else None)
@@ -88,9 +91,9 @@ def compared(known: Mapping[str, Detail], snapshot: Snapshot, predict: Predict |
         else html.P("None of them is trained yet.", className="muted")
     )  # fmt: skip
     return [
-        html.Section(differences(known, titles, snapshot), className="differences"),
+        html.Section(differences(known, titles, snapshot, where, list(ahead.values())), className="differences"),
         html.Section([html.H2("Cost by layer"),
-                      html.P(f"At deployment: {deployment}. Stages stand above each other, whatever their depth.",
+                      html.P(f"{where.at}. Stages stand above each other, whatever their depth.",
                              className="muted"), raw(overlay(networks))]),
         html.Section([html.H2("Learning curves"), curve]),
         dcc.Store(id="compared", data=list(known)),
@@ -104,12 +107,14 @@ def title_of(identity: str, snapshot: Snapshot) -> str:
     return f"#{int(numbers(frame, 'number')[rows[0]])} {identity}" if frame is not None and rows else identity
 
 
-def differences(known: Mapping[str, Detail], titles: Mapping[str, str], snapshot: Snapshot) -> list[Any]:
+def differences(known: Mapping[str, Detail], titles: Mapping[str, str], snapshot: Snapshot, where: Where,
+                ahead: Sequence[Prediction | None]) -> list[Any]:  # fmt: skip
     """Metrics and axes, rows that differ first; each cost and score beside the first candidate's."""
-    rows = [*metric_rows(known, snapshot), *axis_rows(known)]
+    rows = [*metric_rows(known, snapshot, where, ahead), *axis_rows(known)]
     differing = [row for row in rows if row[1]]
     same = [row for row in rows if not row[1]]
-    head = html.Thead(html.Tr([html.Th("", scope="col"), *(column(identity, titles[identity], list(known), snapshot)
+    kept = carried(snapshot, where)
+    head = html.Thead(html.Tr([html.Th("", scope="col"), *(column(identity, titles[identity], list(known), kept)
                                                            for identity in known)]))  # fmt: skip
     shown = [html.H2("What differs" if len(known) > 1 else "The candidate")]
     if differing or len(known) == 1:
@@ -130,45 +135,49 @@ Row = tuple[str, bool, list[html.Td]]
 """Label, whether the candidates differ in it, one cell a candidate."""
 
 
-def column(identity: str, title: str, ids: Sequence[str], snapshot: Snapshot) -> html.Th:
+def column(identity: str, title: str, ids: Sequence[str], kept: Mapping[str, str]) -> html.Th:
     """Head of a column: the candidate, and ways to make it the first or to leave it out."""
-    study = {"study": snapshot.study.name} if snapshot.study else {}
 
-    def link(words: str, chosen: Sequence[str]) -> html.A:
-        href = f"/compare?{urlencode({'ids': ','.join(chosen), **study}, safe=',')}"
+    def way(words: str, chosen: Sequence[str]) -> html.A:
+        href = link("/compare", {"ids": ",".join(chosen), **kept})
         return html.A(words, href=href, **{"aria-label": f"{words} {title}"})
 
     rest = [other for other in ids if other != identity]
-    ways = [link("put first", [identity, *rest]) if ids[0] != identity else html.Span("first", className="muted")]
+    ways = [way("put first", [identity, *rest]) if ids[0] != identity else html.Span("first", className="muted")]
     if rest:
-        ways += [" · ", link("remove", rest)]
-    tail = f"?{urlencode(study)}" if study else ""
-    return html.Th([html.A(title, href=f"/c/{identity}{tail}", className="mono"), html.Div(ways, className="ways")],
-                   scope="col", className="number")  # fmt: skip
+        ways += [" · ", way("remove", rest)]
+    return html.Th([html.A(title, href=link(f"/c/{identity}", kept), className="mono"),
+                    html.Div(ways, className="ways")], scope="col", className="number")  # fmt: skip
 
 
-def metric_rows(known: Mapping[str, Detail], snapshot: Snapshot) -> list[Row]:
-    """One row a metric that any of them has: the study's objectives first."""
-    config = snapshot.study.config if snapshot.study else {}
-    deployment = deployment_of(config)
-    papers = {identity: counted(detail.architecture, deployment) for identity, detail in known.items()}
+def metric_rows(known: Mapping[str, Detail], snapshot: Snapshot, where: Where,
+                ahead: Sequence[Prediction | None] = ()) -> list[Row]:  # fmt: skip
+    """One row a metric that any of them has: the study's objectives first.
+
+    Where the latency of one is not measured there is a row of predicted ones besides, of all: the two are never mixed.
+    """
+    deployment = Where.own(where.config).target.deployment
+    papers = [counted(detail.architecture, deployment) for detail in known.values()]
+    said = [peers.Known(detail, snapshot, where) for detail in known.values()]
     rows = []
-    for name in dict.fromkeys((*objectives_of(config), *METRICS)):
-        measured = [newest(detail.measurements, name, config) for detail in known.values()]
-        values = [
-            float(row["value"]) if row else _paper(getattr(papers[identity], name, None))
-            for row, identity in zip(measured, known, strict=True)
-        ]
-        if all(math.isnan(value) for value in values):
-            continue
-        spreads = [row["spread"] if row else None for row in measured]
-        rows.append((FIELDS[name].label, len({FIELDS[name].show(value) for value in values}) > 1,
-                     metric_cells(name, values, spreads)))  # fmt: skip
+    for name in dict.fromkeys((*objectives_of(where.config), *METRICS)):
+        found = [each(name) for each in said]
+        values = [_first(value, getattr(paper, name, None)) for (value, _), paper in zip(found, papers, strict=True)]
+        label = where.label(name, FIELDS[name].label)
+        if not all(math.isnan(value) for value in values):
+            rows.append(_metric_row(label, name, values, [spread for _, spread in found]))
+        if name == "latency_ms" and any(map(math.isnan, values)) and any(ahead):
+            values = [math.nan if each is None else each.latency_ms for each in ahead]
+            rows.append(_metric_row(f"{label}, predicted", name, values, [None] * len(values)))
     return rows
 
 
-def _paper(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _first(*values: float | None) -> float:
+    return next((float(value) for value in values if value is not None), math.nan)
+
+
+def _metric_row(label: str, name: str, values: Sequence[float], spreads: Sequence[float | None]) -> Row:
+    return label, len({FIELDS[name].show(value) for value in values}) > 1, metric_cells(name, values, spreads)
 
 
 def metric_cells(name: str, values: Sequence[float], spreads: Sequence[float | None]) -> list[html.Td]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,44 +12,37 @@ from dash import html
 from dashboard import annotate, peers
 from dashboard.candidates import numbers
 from dashboard.data import Snapshot
+from dashboard.deployed import Where, counted, graph_of
 from dashboard.diagram import diagram
 from dashboard.editor import STAGE, Axis, Edit, as_text, into_space, query_of, space_of
 from dashboard.exports import FORMATS
 from dashboard.fields import FIELDS, MISSING
-from dashboard.layers import Predicted, bars, layers
+from dashboard.foresight import Predict, Prediction
+from dashboard.layers import bars, layers
 from dashboard.markup import Markup, attributes, join, raw
-from dashboard.pages.candidate import counted, deployment_of, graph_of
+from dashboard.pages.candidate import crumbs
+from dashboard.query import carried, link
 from dashboard.view import objectives_of
 from search.annotations import Queued
 from space.architecture import Architecture
 from space.axes import SpaceError
 from space.cost import cost
-from space.graph import Graph
 from space.zoo import entries
 
 SHOWN = ("macs", "params", "peak_bytes", "weight_bytes", "cio")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
-    """A latency that nobody measured: where it is from, and how it parts among the layers where that is known."""
+def layout(found: Edit, base: Architecture, snapshot: Snapshot, where: Where, *, predict: Predict | None = None,
+           places: peers.Places | None = None, queue: Sequence[Queued] = (),
+           devices: Mapping[str, str] | None = None) -> html.Div:  # fmt: skip
+    """The page, with what the query says already done. `queue` is the study's.
 
-    latency_ms: float
-    source: str
-    layers: Predicted | None = None
-
-
-Predict = Callable[[Graph, Snapshot], Prediction | None]
-"""Predicts the latency of a network as a study deploys it; None where nothing is known of its device."""
-
-
-def layout(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Predict | None = None,
-           places: peers.Places | None = None, queue: Sequence[Queued] = ()) -> html.Div:  # fmt: skip
-    """The page, with what the query says already done. `queue` is the study's."""
-    query = urlencode({"study": snapshot.study.name}) if snapshot.study else ""
+    Latency is predicted for `where`; `devices` are the places to choose from.
+    """
+    kept = carried(snapshot, where)
     return html.Div(
         [
-            html.Nav(html.A("← All candidates", id="back", href=f"/?{query}" if query else "/"), className="crumbs"),
+            crumbs(link("/", kept), where, devices, "/explore", urlencode({**dict(query_of(found)), **kept})),
             html.Header([html.Div([html.H1("Architecture editor"),
                                    html.P("Costs follow every change. Nothing is trained here.", className="muted")]),
                          raw(starts(found.start))], className="title"),
@@ -63,7 +55,7 @@ def layout(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Pred
                         ],
                         className="controls",
                     ),
-                    raw(results(found, base, snapshot, predict=predict, places=places), id="results",
+                    raw(results(found, base, snapshot, where, predict=predict, places=places), id="results",
                         className="results linked"),
                 ],
                 className="explore-columns",
@@ -169,17 +161,16 @@ def _input(axis: Axis, key: str, label: str, value: Any, base: Any, said: str | 
 # -- results
 
 
-def results(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Predict | None = None,
+def results(found: Edit, base: Architecture, snapshot: Snapshot, where: Where, *, predict: Predict | None = None,
             places: peers.Places | None = None) -> Markup:  # fmt: skip
     """Costs beside the start's, the layers, the drawing, the nearest candidates, and what to do with it."""
     if found.architecture is None:
         return Markup('<section class="problem-card" role="alert"><h2>This network cannot exist</h2><p>{}</p>'
                       '<p class="muted">The rule stands at the setting that breaks it, where it is one alone.</p>'
                       "</section>").format(found.problem)  # fmt: skip
-    deployment = deployment_of(snapshot.study.config if snapshot.study else None)
-    architecture = found.architecture
+    deployment, architecture = where.target.deployment, found.architecture
     graph = graph_of(architecture, deployment)
-    prediction = predict(graph, snapshot) if predict else None
+    prediction = predict(graph, snapshot, where) if predict else None
     rows = layers(graph, batch=deployment.batch, precision=deployment.precision,
                   latency=prediction.layers if prediction else None)  # fmt: skip
     ours = cost(graph, batch=deployment.batch, precision=deployment.precision)
@@ -187,14 +178,14 @@ def results(found: Edit, base: Architecture, snapshot: Snapshot, *, predict: Pre
     return Markup(
         '<section class="answer-card"><p class="words"><code>{}</code> {}</p>{}<dl class="facts cards">{}{}</dl>{}'
         "</section>"
-        '<section><h2>Layers</h2><p class="muted">At deployment: {}.</p>{}</section>'
+        '<section><h2>Layers</h2><p class="muted">{}.</p>{}</section>'
         '<section><h2>Drawing</h2><div class="scroll diagram" tabindex="0" role="region" aria-label="Stage diagram">{}'
         "</div></section><section><h2>Nearest trained candidates</h2>{}</section>"
     ).format(
         architecture.id, architecture.words(), _rounded(found),
         join(_fact(name, getattr(ours, name), getattr(theirs, name)) for name in SHOWN), _predicted(prediction),
-        actions(found, snapshot), str(deployment), bars(rows), diagram(graph, architecture.id),
-        _nearest(snapshot, places, architecture),
+        actions(found, snapshot, where), where.at, bars(rows), diagram(graph, architecture.id),
+        _nearest(snapshot, places, architecture, where),
     )  # fmt: skip
 
 
@@ -221,13 +212,13 @@ def _predicted(prediction: Prediction | None) -> Markup:
     return Markup('<div><dt>Predicted latency</dt><dd>{}</dd><dd class="delta">{}</dd></div>').format(shown, source)
 
 
-def actions(found: Edit, snapshot: Snapshot) -> Markup:
+def actions(found: Edit, snapshot: Snapshot, where: Where) -> Markup:
     """Into the study's queue, as what its space can propose; and the files that can be had at once."""
     assert found.architecture is not None
-    pairs = query_of(found)
+    pairs, kept = query_of(found), [(name, text) for name, text in carried(snapshot, where).items() if text]
     files = join(
         Markup('<a href="/explore/export{}?{}" download>{}</a> ').format(
-            ending, urlencode([*pairs, *([("study", snapshot.study.name)] if snapshot.study else [])]), label)
+            ending, urlencode([*pairs, *kept]), label)
         for ending, (label, _) in FORMATS.items()
     )  # fmt: skip
     return Markup('<div class="row actions-row">{}</div><p class="files-row">Files: {}</p>').format(
@@ -259,37 +250,37 @@ def _queue(architecture: Architecture, snapshot: Snapshot) -> Markup:
                   "</output>").format(name, mapped)  # fmt: skip
 
 
-def _nearest(snapshot: Snapshot, places: peers.Places | None, architecture: Architecture) -> Markup:
+def _nearest(snapshot: Snapshot, places: peers.Places | None, architecture: Architecture, where: Where) -> Markup:
     frame = snapshot.columns
     found = peers.neighbours(frame, places, architecture) if frame is not None and places is not None else []
     if frame is None or not found or snapshot.study is None:
         return Markup('<p class="muted">There is no finished candidate yet.</p>')
-    names = objectives_of(snapshot.study.config)
-    columns = {name: numbers(frame, name) for name in names}
-    order, tail = numbers(frame, "number"), urlencode({"study": snapshot.study.name})
+    columns = {name: peers.column(frame, name, where) for name in objectives_of(snapshot.study.config)}
+    order = numbers(frame, "number")
     rows = join(
-        Markup('<tr><td><a class="mono" href="/c/{}?{}">#{}</a></td>{}<td class="changes">{}</td></tr>').format(
-            each.id, tail, int(order[each.row]),
-            join(Markup('<td class="number">{}</td>').format(FIELDS[name].show(float(columns[name][each.row])))
-                 for name in names),
+        Markup('<tr><td><a class="mono" href="{}">#{}</a></td>{}<td class="changes">{}</td></tr>').format(
+            link(f"/c/{each.id}", carried(snapshot, where)), int(order[each.row]),
+            join(Markup('<td class="number">{}</td>').format(FIELDS[name].show(float(values[each.row])))
+                 for name, values in columns.items()),
             "; ".join(each.changes) or "the same axes")
         for each in found
     )  # fmt: skip
-    head = join(Markup('<th scope="col" class="number">{}</th>').format(FIELDS[name].label) for name in names)
+    head = join(Markup('<th scope="col" class="number">{}</th>').format(where.label(name, FIELDS[name].label))
+                for name in columns)  # fmt: skip
     return Markup('<div class="scroll" tabindex="0" role="region" aria-label="Nearest candidates"><table><thead><tr>'
                   '<th scope="col">Candidate</th>{}<th scope="col">What it has otherwise</th></tr></thead><tbody>{}'
                   "</tbody></table></div>").format(head, rows)  # fmt: skip
 
 
-def update(found: Edit, base: Architecture, snapshot: Snapshot, known: str, *, predict: Predict | None = None,
-           places: peers.Places | None = None) -> dict[str, Any]:  # fmt: skip
+def update(found: Edit, base: Architecture, snapshot: Snapshot, where: Where, known: str, *,
+           predict: Predict | None = None, places: peers.Places | None = None) -> dict[str, Any]:  # fmt: skip
     """What the browser needs after a change; the controls only where others are needed than those it has."""
     values = {key: as_text(value) for key, value in found.values.items()}
     answer: dict[str, Any] = {
         "values": values,
         "wrong": found.wrong,
         "problem": found.problem,
-        "results": str(results(found, base, snapshot, predict=predict, places=places)),
+        "results": str(results(found, base, snapshot, where, predict=predict, places=places)),
         "shape": shape(found),
     }
     if answer["shape"] != known:

@@ -116,7 +116,7 @@ def test_a_link_asks_about_a_device_that_nobody_measured(
     page.goto(page.url.partition("?")[0] + "?dev=<b>no</b>")
     page.wait_for_selector("#device-choice .problem")
     said = page.inner_text("#device-choice .problem")
-    assert "nothing is known of a device “<b>no</b>”" in said
+    assert "Nothing is known of a device “<b>no</b>”" in said
     assert "The latencies are the study’s own." in said
 
 
@@ -205,3 +205,34 @@ def test_a_tab_stays_with_the_database_that_was_chosen(serve: Serve, open_page: 
     assert "db=new.db" in page.url
     page.goto(page.url.replace("/studies", f"/c/{identity}"))
     page.wait_for_selector(f"h1:has-text('{identity}')")
+
+
+def test_the_device_and_the_database_go_along_from_page_to_page(
+    serve: Serve, open_page: Open, boards: Path, tmp_path: Path
+) -> None:
+    build(str(tmp_path / "other.db"), 12)
+    base = serve(tmp_path / "other.db", boards)
+    page = on_device(open_page(f"{base}/?db=csp.db&study=default&dev=board5/onnxruntime/fp32"))
+    value = page.evaluate("csp.table.num('latency_ms')[csp.picked.best]")
+    page.click("#open-best")
+    page.wait_for_selector("#facts")
+    assert f"board5 · onnxruntime · fp32 {value:.3g} ms" in " ".join(page.inner_text("#facts").split())
+    # Another device, by the menu; the way back leads to the same question about that one.
+    page.click(".crumbs summary")
+    page.click(".crumbs .menu a:text('Raspberry Pi 5')")
+    page.wait_for_selector("#facts:has-text('predicted')")
+    assert "dev=pi5" in page.get_attribute("#back", "href")
+    page.click("a.button:text('Edit')")
+    page.wait_for_selector("#explore")
+    before = page.inner_text("#results dl")
+    assert "Raspberry Pi 5" in before
+    control = "[name='stage1.depth']"
+    page.fill(control, str(int(page.input_value(control)) + 1))
+    until(page, f"document.querySelector('#results dl').innerText !== {json.dumps(before)}")
+    query = page.evaluate("Object.fromEntries(new URLSearchParams(location.search))")
+    assert {name: query[name] for name in ("db", "study", "dev")} == {
+        "db": "csp.db", "study": "default", "dev": "pi5/onnxruntime/fp32"}  # fmt: skip
+    page.click("text=Reset")
+    page.wait_for_selector("#explore")
+    page.hover(".pages a:text('Devices')")
+    assert "db=csp.db" in page.get_attribute(".pages a:text('Devices')", "href")

@@ -28,9 +28,10 @@ def test_the_dashboard_imports_no_torch_optuna_fvcore_or_pandas(path: Path) -> N
         "from dashboard.data import Database\n"
         f"database = Database({str(path)!r})\n"
         "app = dashboard.app.create_app(database)\n"
+        "from dashboard.deployed import Where\n"
         "from dashboard.pages import candidate\n"
         "snapshot = database.snapshot()\n"
-        "candidate.layout(database.detail(snapshot.columns.ids[0]), snapshot, '')\n"
+        "candidate.layout(database.detail(snapshot.columns.ids[0]), snapshot, '', Where.own(None))\n"
         "heavy = {'torch', 'optuna', 'fvcore', 'onnxruntime', 'pandas'}\n"
         "print(sorted({name.split('.')[0] for name in sys.modules} & heavy))"
     )

@@ -26,6 +26,7 @@ from space.lower import lower
 from space.zoo import get
 from tests.dashboard.test_pages import text
 from tests.databases import build
+from tests.places import own
 from tests.strategies import random_architectures
 
 CSS = (Path(__file__).parents[2] / "dashboard" / "assets" / "detail.css").read_text()
@@ -46,14 +47,16 @@ def raws(component: Any) -> str:
 def test_a_percentile_is_the_share_of_the_others_that_are_worse():
     rng = np.random.default_rng(0)
     values = np.array([*rng.integers(0, 20, 60), np.nan], dtype=float)
-    for own in values[:-1]:
+    for mine in values[:-1]:
         others = sorted(values[:-1])
-        others.remove(own)
-        worse = sum(other < own for other in others) + sum(other == own for other in others) / 2
-        share = peers.percentile(values, own, "maximize")
+        others.remove(mine)
+        worse = sum(other < mine for other in others) + sum(other == mine for other in others) / 2
+        share = peers.percentile(values, mine, "maximize")
         assert share == pytest.approx(worse / len(others))
-        assert peers.percentile(values, own, "minimize") == pytest.approx(1 - share)
-    assert peers.percentile(values, float(np.nanmax(values)) + 1, "maximize") == pytest.approx(1.0, abs=0.02)
+        assert peers.percentile(values, mine, "minimize") == pytest.approx(1 - share)
+    # One that is not among them, such as a failed candidate, is beside all of them.
+    assert peers.percentile(values, float(np.nanmax(values)) + 1, "maximize") == 1.0
+    assert peers.percentile(values, float(np.nanmin(values)) - 1, "minimize") == 1.0
     for nothing in ((values, None, "maximize"), (values, np.nan, "maximize"), (values, 3.0, None),
                     (values[:1], 3.0, "maximize")):  # fmt: skip
         assert peers.percentile(*nothing) is None
@@ -189,7 +192,7 @@ def test_every_candidate_has_a_page_of_plain_json(path, frame):
     snapshot = database.snapshot()
     places = peers.Places(snapshot.columns)
     for identity in frame["id"].tolist()[:12]:
-        page = candidate.layout(database.detail(identity), snapshot, "", places=places)
+        page = candidate.layout(database.detail(identity), snapshot, "", own(snapshot), places=places)
         json.dumps(page, cls=PlotlyJSONEncoder, allow_nan=False)
         assert "python -m search.export " + identity in text(page)
 
@@ -207,14 +210,14 @@ def test_notes_and_tags_are_text(tmp_path):
     root = ElementTree.fromstring(markup)
     assert root.find(".//textarea").text.strip() == f"</textarea>{EVIL}"
     assert root.find(".//li/span").text == EVIL[:40].strip()
-    assert "<img" not in raws(candidate.layout(detail, database.snapshot(), EVIL))
+    assert "<img" not in raws(candidate.layout(detail, database.snapshot(), EVIL, own(database.snapshot())))
 
 
 def test_a_network_of_no_study_has_a_page(path):
     database = Database(str(path))
     detail = database.detail(database.snapshot().columns["id"][0])
     alone = replace(detail, architecture=get("CSPResNeXt-50").architecture, measurements=[], evaluations=[])
-    said = text(candidate.layout(alone, database.snapshot(), ""))
+    said = text(candidate.layout(alone, database.snapshot(), "", own(database.snapshot())))
     assert "This network is no candidate of the study" in said
     assert "no learning curve" in said
 
@@ -224,7 +227,8 @@ def test_a_network_of_no_study_has_a_page(path):
 
 def compared(database: Database, ids: list[str]) -> Any:
     wanted, left_out = compare.ids_of(",".join(ids))
-    return compare.layout({i: database.detail(i) for i in wanted}, left_out, database.snapshot())
+    snapshot = database.snapshot()
+    return compare.layout({i: database.detail(i) for i in wanted}, left_out, snapshot, own(snapshot))
 
 
 def test_rows_that_differ_come_first_and_better_is_a_word(path, frame):

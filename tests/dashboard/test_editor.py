@@ -10,7 +10,9 @@ import pytest
 
 from dashboard import peers
 from dashboard.data import Database, Snapshot
+from dashboard.deployed import Where
 from dashboard.editor import EXTRAS, HEAD, NETWORK, STAGE, as_text, edit, into_space, plain, query_of, space_of
+from dashboard.foresight import Prediction
 from dashboard.pages import explore
 from evaluator.metrics import METRICS
 from space.cost import cost
@@ -54,7 +56,7 @@ def test_what_the_editor_shows_is_what_space_counts():
         given = {"stage2.depth": str(int(rng.integers(1, 5))), "stage1.width": str(int(rng.integers(1, 9)) * 16)}
         found = edit(base, "x", given)
         assert found.architecture is not None
-        shown = str(explore.results(found, base, Snapshot(phase="missing")))
+        shown = str(explore.results(found, base, Snapshot(phase="missing"), Where.own(None)))
         counted = cost(lower(found.architecture, 256, 256))
         for name in explore.SHOWN:
             assert METRICS[name].show(getattr(counted, name)) in shown
@@ -65,9 +67,9 @@ def test_a_prediction_is_shown_with_its_source_and_its_layers():
     base = random_architectures(1)[0]
     found = edit(base, "x", {})
     graph = lower(base, 256, 256)
-    said = explore.Prediction(latency_ms=12.5, source="<card> of pi5",
+    said = Prediction(latency_ms=12.5, source="<card> of pi5",
                               layers=[(node.name, 0.25) for node in graph.nodes])  # fmt: skip
-    shown = str(explore.results(found, base, Snapshot(phase="missing"), predict=lambda *_: said))
+    shown = str(explore.results(found, base, Snapshot(phase="missing"), Where.own(None), predict=lambda *_: said))
     assert "12.5 ms" in shown
     assert "&lt;card&gt; of pi5" in shown
     assert "no prediction for each layer" not in shown
@@ -83,7 +85,7 @@ def test_a_rule_is_said_at_the_setting_that_breaks_it():
     few = edit(base, "x", {"num_stages": "2"})
     assert "num_stages" in few.wrong
     assert "a detector of 3 levels needs" in few.problem
-    shown = str(explore.results(found, base, Snapshot(phase="missing")))
+    shown = str(explore.results(found, base, Snapshot(phase="missing"), Where.own(None)))
     assert 'role="alert"' in shown
     assert "maxout 5:1" in str(explore.form(found))
 
@@ -157,11 +159,11 @@ def test_the_update_sends_controls_only_where_others_are_needed(path):
     snapshot = Database(str(path)).snapshot()
     base = random_architectures(1)[0]
     found = edit(base, "x", {"stage1.depth": "3"})
-    shape = explore.shape(found)
+    shape, own = explore.shape(found), Where.own(snapshot.study.config)
     places = peers.Places(snapshot.columns)
-    assert "form" not in explore.update(found, base, snapshot, shape, places=places)
+    assert "form" not in explore.update(found, base, snapshot, own, shape, places=places)
     more = edit(base, "x", {"num_stages": "5"})
-    answer = explore.update(more, base, snapshot, shape, places=places)
+    answer = explore.update(more, base, snapshot, own, shape, places=places)
     assert 'name="stage5.width"' in answer["form"]
     assert answer["values"]["num_stages"] == "5"
 
@@ -176,7 +178,7 @@ def test_a_slider_meets_no_rule_on_its_way_and_rounding_is_said():
             assert stage.cross % 16 == 0
     found = edit(base, "x", {"stage1.width": "100", "stage1.partial_ratio": "0.4"})
     assert any(each.startswith("stage1.width 100 → ") for each in found.rounded)
-    assert "Rounded: " in str(explore.results(found, base, Snapshot(phase="missing")))
+    assert "Rounded: " in str(explore.results(found, base, Snapshot(phase="missing"), Where.own(None)))
     exact = edit(base, "x", {"stage1.width": "100", "stage1.partial_ratio": "0.4", "stage1.block": "res", "round": "1"})
     assert exact.architecture.stages[0].width == 100
     assert exact.architecture.stages[0].cross == 40

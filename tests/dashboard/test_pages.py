@@ -13,6 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 from dashboard.data import Database, Snapshot
 from dashboard.pages import candidate, message
 from evaluator.metrics import METRICS
+from tests.places import own
 
 
 def text(component: Any) -> str:
@@ -31,7 +32,7 @@ def test_the_page_of_a_candidate_holds_every_measurement(path: Path, frame: pd.D
     snapshot = database.snapshot()
     detail = database.detail(frame["id"][frame["state"] == "complete"].iloc[0])
     assert detail is not None
-    page = candidate.layout(detail, snapshot, "x=macs")
+    page = candidate.layout(detail, snapshot, "x=macs", own(snapshot))
     json.dumps(page, cls=PlotlyJSONEncoder, allow_nan=False)
     said = text(page)
     assert detail.architecture.words() in said
@@ -46,7 +47,7 @@ def test_the_page_of_a_failed_candidate_gives_the_reason_as_text(path: Path, fra
     database = Database(str(path))
     detail = database.detail(frame["id"][frame["state"] == "failed"].iloc[0])
     assert detail is not None
-    said = text(candidate.layout(detail, database.snapshot(), ""))
+    said = text(candidate.layout(detail, database.snapshot(), "", own(database.snapshot())))
     assert "the loss became NaN after 320 visits <b>&</b>" in said
     assert "no learning curve" in said
 

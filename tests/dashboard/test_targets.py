@@ -155,7 +155,7 @@ def test_a_device_that_is_not_known_is_said_and_nothing_else_happens(known: Know
     assert answer.status_code == 200
     header, columns = decoded(answer.data)
     assert header["place"] is None
-    assert "nothing is known of a device" in header["problem"]
+    assert "Nothing is known of a device" in header["problem"]
     assert "Known here: " in header["problem"]
     assert "pi5" in header["problem"]
     assert len(header["problem"]) < 400

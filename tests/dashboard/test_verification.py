@@ -13,6 +13,7 @@ from plotly.utils import PlotlyJSONEncoder
 
 from dashboard import wire
 from dashboard.data import Database, Snapshot
+from dashboard.deployed import Where
 from dashboard.pages import candidate
 from dashboard.status import status
 from search.store import Store
@@ -62,6 +63,7 @@ def test_the_header_counts_verdicts(snapshot: Snapshot) -> None:
 
 def test_the_page_of_a_candidate_shows_every_seed_beside_the_proxy(verified_path: Path, snapshot: Snapshot) -> None:
     frame, database = frame_of(snapshot), Database(str(verified_path))
+    own = Where.own(snapshot.study.config if snapshot.study else None)
     for verdict in ("verified", "overturned"):
         identity = one(frame, verdict)
         row = frame.set_index("id").loc[identity]
@@ -74,10 +76,10 @@ def test_the_page_of_a_candidate_shows_every_seed_beside_the_proxy(verified_path
             assert f"{value:.3f}" in said
         assert f"on the front in {row['front_share']:.0%} of the draws" in said
         # The headline stays the proxy's: it is what the search compared.
-        newest = candidate.newest(detail.measurements, "ap", snapshot.study.config)  # type: ignore[union-attr]
+        newest = own.newest(detail.measurements, "ap")
         assert newest is not None
         assert newest["value"] == row["ap"]
-        json.dumps(candidate.layout(detail, snapshot, ""), cls=PlotlyJSONEncoder, allow_nan=False)
+        json.dumps(candidate.layout(detail, snapshot, "", own), cls=PlotlyJSONEncoder, allow_nan=False)
 
 
 def test_a_verification_of_another_length_is_not_taken_for_the_proxy(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_a_verification_of_another_length_is_not_taken_for_the_proxy(tmp_path: P
     for identity, ap in zip(frame["id"], frame["ap"], strict=True):
         detail = database.detail(identity)
         assert detail is not None
-        found = candidate.newest(detail.measurements, "ap", snapshot.study.config)
+        found = Where.own(snapshot.study.config).newest(detail.measurements, "ap")
         assert (found["value"] if found else None) == (None if np.isnan(ap) else ap)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.data import Database
-from dashboard.pages.candidate import newest
+from dashboard.deployed import Where
 from evaluator.evaluate import evaluate
 from evaluator.record import Fidelity, Job, environment
 from search import audit, run, verify
@@ -46,7 +46,7 @@ def test_a_formula_in_rungs_is_verified_and_audited_without_processes(tmp_path, 
     repeated = 0
     for identity in frame["id"][frame["state"] == "complete"]:
         rows = [m for m in shown.detail(identity).measurements if m["metric"] == "score" and m["image_visits"] == 2000]
-        found = newest(rows, "score", shown.snapshot().study.config)
+        found = Where.own(shown.snapshot().study.config).newest(rows, "score")
         assert found["seed"] == job_seed(0)  # the search's own, not an audit's
         repeated += len(rows) > 1
     assert repeated == 3
