@@ -103,7 +103,7 @@ function heads(state, names) {
 
 function tools(state, names) {
   const { table, view } = state, brush = brushOf(view), on = Object.keys(brush).length > 0;
-  const key = JSON.stringify([on, view.steps, names, table.header.token]);
+  const key = JSON.stringify([on, view.steps, names, table.header.token, table.version]);
   if (key === tools.key) return;
   tools.key = key;
   const focus = document.activeElement?.id;
