@@ -55,11 +55,13 @@ export class Table {
   /** `measured`, `predicted`, or both in words. */
   get origin() { return this.by === "both" ? "measured or predicted" : this.by; }
 
-  /** What an axis or a heading calls a field: of another device also whose it is, and how it was obtained. */
-  title(name) {
-    const { label, where } = this.field(name);
-    return where ? `${label} on ${where}, ${this.origin}` : label;
+  /** Of a latency of another device whose it is and how it was obtained, in words; else nothing. */
+  whose(name) {
+    const { where } = this.field(name);
+    return where ? `on ${where}, ${this.origin}` : "";
   }
+  /** What an axis calls a field. */
+  title(name) { return [this.field(name).label, this.whose(name)].filter(Boolean).join(" "); }
 
   has(name) { return this.columns.has(name) || (name === "flops" && this.columns.has("macs")); }
   field(name) {

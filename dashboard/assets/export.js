@@ -17,8 +17,8 @@ const COUNT = { scale: 1, plain: false };
 /** A column of tables and files: how it is called, shown and written. */
 export function column(table, name) {
   if (name in FIXED) return { name, unit: "", stored: "", ...FIXED[name] };
-  const of = base(name), field = table.field(of), label = table.title(of), { unit, meaning, direction, stored = "" } = field;
-  if (of === name) return { name, field, label, unit, stored, direction, meaning, text: field.kind === "category" };
+  const of = base(name), field = table.field(of), { label, unit, meaning, direction, stored = "" } = field;
+  if (of === name) return { name, field, label, unit, stored, direction, meaning, whose: table.whose(name), text: field.kind === "category" };
   if (name.endsWith("_n")) return { name, field: COUNT, label: `n of ${label}`, unit: "", stored: "", direction: "maximize", meaning: `number of seeds, or of repeats, of: ${meaning}` };
   return { name, field, label: `± ${label}`, unit, stored, spread: true, direction: "minimize", meaning: `standard deviation, or the spread of the rounds, of: ${meaning}` };
 }

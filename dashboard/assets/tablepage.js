@@ -27,7 +27,7 @@ export function preset(table, name) {
   const scores = metrics.filter((each) => !isCost(each) && !each.startsWith("verified_"));
   const judged = table.header.verified ? ["verdict", "front_share"] : ["verdict"];
   return {
-    costs: [score, ...costs],
+    costs: [score, ...(table.there ? ["latency_ms"] : []), ...costs], // what somebody asks for stands in sight
     accuracy: [score, ...spreads(table, [score]).slice(1), ...scores.filter((each) => each !== score), ...verified],
     architecture: [score, ...design, ...texts],
     verification: [...spreads(table, [score, ...verified]), ...judged, ...costs.slice(0, 2)],
@@ -49,7 +49,7 @@ class Sheet extends Grid {
     this.columns = [...FIRST, ...chosen(table, view)].filter((name) => name === "on_front" || table.has(name)).map((name) => column(table, name));
     const [sign, name] = [/^-/.test(view.carried.sort || ""), (view.carried.sort || "").replace(/^-/, "")];
     this.sort = this.columns.some((each) => each.name === name) ? { name, down: sign } : null;
-    const key = JSON.stringify([this.columns.map((each) => [each.name, each.label]), this.sort]);
+    const key = JSON.stringify([this.columns.map((each) => [each.name, each.label, each.whose]), this.sort]);
     if (key !== this.headed) { this.headed = key; this.heading(); }
     this.order();
     this.drawn = null;
@@ -58,10 +58,10 @@ class Sheet extends Grid {
 
   heading() {
     const focus = document.activeElement?.dataset?.sort;
-    this.head.replaceChildren(...this.columns.map(({ name, label, unit, text, meaning }) => {
+    this.head.replaceChildren(...this.columns.map(({ name, label, unit, text, meaning, whose }) => {
       const on = this.sort?.name === name;
       const press = h("button", { type: "button", class: "link", "data-sort": name, title: meaning, onclick: () => this.sorted(name) },
-        label, h("span", { class: "unit" }, unit ? ` ${unit}` : ""), on ? (this.sort.down ? " ↓" : " ↑") : "");
+        label, h("span", { class: "unit" }, unit ? ` ${unit}` : ""), on ? (this.sort.down ? " ↓" : " ↑") : "", whose ? h("span", { class: "whose" }, whose) : null);
       return h("th", { scope: "col", class: text ? "" : "number", "aria-sort": on ? (this.sort.down ? "descending" : "ascending") : "none" }, press);
     }));
     if (focus) this.head.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();

@@ -116,7 +116,7 @@ def test_a_link_asks_about_a_device_that_nobody_measured(
     page.goto(page.url.partition("?")[0] + "?dev=<b>no</b>")
     page.wait_for_selector("#device-choice .problem")
     said = page.inner_text("#device-choice .problem")
-    assert "nothing is known of a device “<b>no</b>”" in said
+    assert "Nothing is known of a device “<b>no</b>”" in said
     assert "The latencies are the study’s own." in said
 
 
