@@ -351,7 +351,7 @@ def test_the_table_takes_a_device_and_files_say_whose_latency_it_is(
     settled(page)
     until(page, f"location.search.includes('dev={BOARD}')")
     heading = page.locator("#sheet th", has=page.locator("[data-sort=latency_ms]"))
-    assert heading.inner_text().split() == "Latency ms ↑ on board5, measured".split()
+    assert " ".join(heading.inner_text().split()) == "Latency ms ↑ on board5, measured"
     assert "Measured (●): " in page.inner_text("#device-choice")
     assert page.locator("#sheet td:text('not measured')").count() > 0
     page.click("[data-by='both']")
