@@ -444,9 +444,12 @@ def test_predictions_follow_a_search_and_a_second_choice_wins(
     predicted = "csp.table.there.predicted.filter(value => value > 0).length"
     assert page.evaluate(predicted) == page.evaluate("csp.table.complete.filter(Boolean).length")
     assert "dev=pi5" in page.url
-    page.evaluate("csp.refresh()")
-    page.select_option("#device", BOARD)
-    page.wait_for_timeout(500)
+    page.evaluate("""async board => {
+        const all = csp.refresh(), select = document.querySelector("#device");
+        select.value = board;
+        select.dispatchEvent(new Event("change"));
+        await all;
+    }""", BOARD)  # fmt: skip
     until(page, f"csp.table.there?.key === '{BOARD}'")
     page.select_option("#device", "")
     until(page, "!csp.table.there && csp.table.has('latency_ms_n')")
