@@ -89,6 +89,13 @@ def numeric(columns: Columns) -> list[str]:
     return sorted((name for name in names if known(columns, name)), key=rank)
 
 
+def beside(columns: Columns, names: Sequence[str]) -> list[str]:
+    """`<metric>_spread` and `<metric>_n` of `names`, where something was repeated; the browser asks for them."""
+    spreads = [name for name in (f"{metric}_spread" for metric in names) if known(columns, name)]
+    counts = [f"{metric}_n" for metric in names if f"{metric}_n" in columns.numbers]
+    return [*spreads, *(name for name in counts if np.nanmax(columns.numbers[name], initial=0.0) > 1)]
+
+
 def filters(columns: Columns) -> list[str]:
     """Fields with a slider, in the order of the rail."""
     return [name for name in FILTERED if known(columns, name)]
@@ -113,6 +120,7 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
         "objectives": objectives,
         "verified": candidates.any_verified(columns),
         "axes": axes,
+        "beside": beside(columns, axes),
         "filters": filters(columns),
         "chips": list(CHIPS),
         "fields": {name: described(FIELDS[name]) for name in names},

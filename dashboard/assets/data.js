@@ -3,6 +3,11 @@
 import { ORIGINS } from "./view.js";
 
 const ABSENT = -2147483648;
+const TIMED = ["latency_median_ms", "latency_p90_ms", "latency_cpu_ms", "images_per_second", "process_peak_bytes", "energy_mj"];
+const OWN = ["latency_ms", "latency_ms_spread", "latency_ms_n"]; // of the study's own device
+
+/** The field that a column belongs to: that of `ap_spread` and `ap_n` is `ap`. */
+export const base = (name) => name.replace(/_(spread|n)$/, "");
 
 export class Table {
   constructor(header, columns) {
@@ -12,7 +17,7 @@ export class Table {
     this.cache = new Map();
     this.waiting = new Map();
     this.version = 0;
-    this.base = { header, latency: columns.get("latency_ms"), spread: columns.get("latency_ms_spread") };
+    this.base = { header, own: new Map(OWN.map((name) => [name, columns.get(name)])) };
     this.there = null;
     this.predicted = null;
   }
@@ -20,17 +25,17 @@ export class Table {
   /** Let `latency_ms` be that of another device, as `load` of device.js gives it, `by` measured, predicted or both;
    * without one it is the study's own again. */
   settle(there, by = "") {
-    const { base, columns } = this, put = (name, column) => (column ? columns.set(name, column) : columns.delete(name));
+    const { base: { header, own }, columns } = this, put = (name, column) => (column ? columns.set(name, column) : columns.delete(name));
     this.there = there;
     this.version++;
     this.cache.clear();
-    put("latency_ms", there ? { values: this.latencies(ORIGINS.includes(by) ? by : there.origin) } : base.latency);
-    put("latency_ms_spread", there ? null : base.spread);
-    if (!there) { this.predicted = null; this.header = base.header; return; }
-    const { header } = base, fields = { ...header.fields };
-    fields.latency_ms = { ...fields.latency_ms, where: there.title };
+    for (const name of OWN) put(name, there ? null : own.get(name));
+    if (!there) { this.predicted = null; this.header = header; return; }
+    put("latency_ms", { values: this.latencies(ORIGINS.includes(by) ? by : there.origin) });
+    const fields = { ...header.fields }, same = there.title === header.device; // in another runtime
+    fields.latency_ms = { ...fields.latency_ms, where: same ? there.label : there.title };
     // What else was timed is still the study's own.
-    for (const name of ["latency_median_ms", "latency_p90_ms", "latency_cpu_ms"]) if (fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} on ${header.device}` };
+    for (const name of TIMED) if (fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} on ${same ? "the study’s runtime" : header.device}` };
     const after = header.filters.filter((name) => name === "ap" || name === "accuracy");
     this.header = {
       ...header, fields, device: there.label, axes: [...new Set([...header.axes, "latency_ms"])],
@@ -46,6 +51,17 @@ export class Table {
     this.predicted = Uint8Array.from(predicted, (value, row) => (value === value && (by === "predicted" || (by === "both" && measured[row] !== measured[row])) ? 1 : 0));
     return by === "predicted" ? predicted : by === "measured" ? measured : measured.map((value, row) => (this.predicted[row] ? predicted[row] : value));
   }
+
+  /** `measured`, `predicted`, or both in words. */
+  get origin() { return this.by === "both" ? "measured or predicted" : this.by; }
+
+  /** Of a latency of another device whose it is and how it was obtained, in words; else nothing. */
+  whose(name) {
+    const { where } = this.field(name);
+    return where ? `on ${where}, ${this.origin}` : "";
+  }
+  /** What an axis calls a field. */
+  title(name) { return [this.field(name).label, this.whose(name)].filter(Boolean).join(" "); }
 
   has(name) { return this.columns.has(name) || (name === "flops" && this.columns.has("macs")); }
   field(name) {
@@ -116,13 +132,15 @@ export class Table {
   /** Fetch those of `names` that are not here yet. False if there was nothing to do. */
   async more(names) {
     const offered = new Set(Object.keys(this.header.fields || {}));
-    const lacking = names.filter((name) => offered.has(name.replace(/_spread$/, "")) && !this.has(name) && !this.waiting.has(name));
+    const lacking = names.filter((name) => offered.has(base(name)) && !this.has(name) && !this.waiting.has(name) && !(this.there && OWN.includes(name)));
     if (!lacking.length) return false;
     for (const name of lacking) this.waiting.set(name, true);
     const query = new URLSearchParams({ study: this.header.study, only: lacking.join(",") });
     const found = await read(`/data.bin?${query}`);
     if (found.header.token !== this.header.token || found.header.rows !== this.rows) return false;
     for (const [name, column] of found.columns) {
+      if (OWN.includes(name)) this.base.own.set(name, column);
+      if (this.there && OWN.includes(name)) continue; // the device was chosen meanwhile
       this.columns.set(name, column);
       this.cache.delete(name);
       this.cache.delete(`text ${name}`);

@@ -3,6 +3,7 @@ import { h, digits } from "./dom.js";
 import { read } from "./data.js";
 import { ORIGINS } from "./view.js";
 
+export const MARKS = { measured: "●", predicted: "○", both: "◐" };
 const EAGER = 5000; // candidates up to which the list of devices is fetched before somebody wants it
 
 /** What is known of the study on the device `dev` of a URL; null for the study's own. `problem` says why it is not. */
@@ -28,9 +29,10 @@ export function coverage(table) {
   else lines.push("Not measured.");
   if (predicted) lines.push(`Predicted (○): ${said(predicted)} by ${there.method || "a model"}${known(there)}.`);
   if (there.done < there.wanted) lines.push(`Predicting … ${said(there.done)} of ${said(there.wanted)}`);
-  else if (there.problem) lines.push(there.problem);
+  else if (there.problem) lines.push(sentence(there.problem));
   return lines;
 }
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1).replace(/\.$/, "")}.`;
 const share = (part, all) => `${Math.max(1, Math.round((100 * part) / all))} %`;
 
 export class Device {
@@ -55,13 +57,13 @@ export class Device {
     this.drawn = key;
     this.options();
     const { there } = table;
-    this.lines.replaceChildren(...(problem ? [h("p", { class: "problem" }, `${problem}. The latencies are the study’s own.`)] : there ? coverage(table).map((text) => h("p", {}, text)) : []));
+    this.lines.replaceChildren(...(problem ? [h("p", { class: "problem" }, `${sentence(problem)} The latencies are the study’s own.`)] : there ? coverage(table).map((text) => h("p", {}, text)) : []));
     const both = there && [there.measured, there.predicted].every((values) => values.some((value) => value === value));
     const focus = document.activeElement?.dataset?.by;
     this.origins.replaceChildren(...(both ? ORIGINS.map((name) => h("button", {
       type: "button", "data-by": name, "aria-pressed": String(table.by === name), onclick: () => this.act.by(name),
       title: { measured: "only what was measured", predicted: "only predictions, also where there is a measurement", both: "measured where known (filled), else predicted (hollow)" }[name],
-    }, `${{ measured: "●", predicted: "○", both: "◐" }[name]} ${name}`)) : []));
+    }, `${MARKS[name]} ${name}`)) : []));
     if (focus) this.origins.querySelector(`[data-by="${focus}"]`)?.focus();
   }
 

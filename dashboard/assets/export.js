@@ -1,31 +1,49 @@
 /* Rows as CSV and JSON, in base units. What is missing is an empty cell or null. */
 import { bare, digits, MISSING } from "./dom.js";
+import { base } from "./data.js";
 
 const FIXED = {
   number: { label: "#", meaning: "order in which the sampler proposed the candidates" },
   id: { label: "Candidate", text: true, meaning: "hash of the architecture" },
   state: { label: "State", text: true, meaning: "how its evaluation ended" },
   on_front: { label: "Front", text: true, meaning: "on the front that the view asks for" },
+  latency_ms_device: { label: "Device", text: true, meaning: "whose latency it is" },
+  latency_ms_origin: { label: "Origin", text: true, meaning: "measured or predicted" },
   reason: { label: "Reason", text: true, meaning: "why it failed or was refused" },
 };
+
+const COUNT = { scale: 1, plain: false };
 
 /** A column of tables and files: how it is called, shown and written. */
 export function column(table, name) {
   if (name in FIXED) return { name, unit: "", stored: "", ...FIXED[name] };
-  const base = name.replace(/_spread$/, ""), field = table.field(base), spread = base !== name;
-  return {
-    name, field, spread, text: field.kind === "category", unit: field.unit, stored: field.stored || "", direction: spread ? "minimize" : field.direction,
-    label: spread ? `± ${field.label}` : field.label, meaning: spread ? `standard deviation, or the spread of the rounds, of: ${field.meaning}` : field.meaning,
-  };
+  const of = base(name), field = table.field(of), { label, unit, meaning, direction, stored = "" } = field;
+  if (of === name) return { name, field, label, unit, stored, direction, meaning, whose: table.whose(name), text: field.kind === "category" };
+  if (name.endsWith("_n")) return { name, field: COUNT, label: `n of ${label}`, unit: "", stored: "", direction: "maximize", meaning: `number of seeds, or of repeats, of: ${meaning}` };
+  return { name, field, label: `± ${label}`, unit, stored, spread: true, direction: "minimize", meaning: `standard deviation, or the spread of the rounds, of: ${meaning}` };
+}
+
+/** Columns as a file has them: a latency of another device with its name and origin. */
+export function filed(table, columns) {
+  const beside = ["latency_ms_device", "latency_ms_origin"].map((name) => column(table, name));
+  return table.there ? columns.flatMap((each) => (each.name === "latency_ms" ? [each, ...beside] : [each])) : columns;
 }
 
 /** What a cell is in a file: a number in base units, a text, or null. */
 export function value(table, picked, { name, text }, row) {
   if (name === "id") return table.id(row);
   if (name === "on_front") return picked.on[row] ? "yes" : "no";
+  if (name === "latency_ms_device") return table.there.label;
+  if (name === "latency_ms_origin") return origin(table, row);
   if (text) { const label = table.label(name, row); return label === MISSING ? null : label; }
   const number = table.num(name)[row];
   return number === number ? exact(number) : null;
+}
+
+/** How the latency of another device was obtained; null where there is none. */
+function origin(table, row) {
+  const latency = table.num("latency_ms")[row];
+  return latency !== latency ? null : table.predicted[row] ? "predicted" : "measured";
 }
 
 /** What a cell shows: the same, in the unit of its heading. */
@@ -63,8 +81,8 @@ export function csv({ table, picked, rows, columns }) {
 }
 
 export function json({ table, picked, rows, columns }) {
-  const { study, device, objectives, token } = table.header;
-  const head = { study, device, objectives, version: token, link: window.location.href, exported_at: new Date().toISOString(),
+  const { there, header: { study, device, objectives, token } } = table;
+  const head = { study, device, ...(there ? { study_device: table.base.header.device, latency_by: table.by, predicted_by: there.method || null, predicted_error: there.error } : {}), objectives, version: token, link: window.location.href, exported_at: new Date().toISOString(),
     units: Object.fromEntries(columns.filter((each) => each.stored).map((each) => [each.name, each.stored])) };
   const texts = rows.map((row) => JSON.stringify(Object.fromEntries(columns.map((each) => [each.name, value(table, picked, each, row)]))));
   return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "rows": [\n${texts.join(",\n")}\n]}\n`;

@@ -1,7 +1,6 @@
 /* The first screen: one view, kept in the URL; what a person does changes it, and everything is drawn from it. */
 import { status } from "./shell.js";
 import { h, bare, say } from "./dom.js";
-import { load } from "./data.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
 import { pick } from "./model.js";
 import { Plot, plotly } from "./plot.js";
@@ -9,7 +8,7 @@ import { Rail } from "./rail.js";
 import { Answer, dialog, difference, exportDialog } from "./answer.js";
 import { Grid, href } from "./table.js";
 import { toolbar } from "./toolbar.js";
-import { Device, load as loadPlace } from "./device.js";
+import { Elsewhere } from "./elsewhere.js";
 import { Pins } from "./pins.js";
 import { fieldsOf } from "./steps.js";
 import { saveMenu } from "./save.js";
@@ -22,7 +21,6 @@ let view = null;
 let picked = null;
 let scheduled = 0;
 let written = 0;
-let absent = ""; // why the device of the link is not shown
 
 const act = {
   range: (name, ends) => {
@@ -67,15 +65,21 @@ const act = {
     change({ pinned: on ? view.pinned.filter((other) => other !== number) : [...view.pinned, number] });
     pins.write(table, number, !on).then((said) => { if (said) $("hint").textContent = said; });
   },
-  device: (device) => {
-    change({ device, by: "", ...(view.x === "latency_ms" ? { zoom_x: null } : {}), ...(view.y === "latency_ms" ? { zoom_y: null } : {}) });
-    elsewhere(true);
-  },
-  by: (by) => { change({ by: by === table.there.origin ? "" : by }); settle(); },
 };
 const plot = new Plot($("plot"), act);
-const device = new Device(act);
-const rail = new Rail($("rail"), act, device);
+const elsewhere = new Elsewhere({
+  get table() { return table; },
+  get view() { return view; },
+  change: (changes) => change({ ...changes, ...("device" in changes && view.x === "latency_ms" ? { zoom_x: null } : {}), ...("device" in changes && view.y === "latency_ms" ? { zoom_y: null } : {}) }),
+  settled() {
+    rail.build(table, view);
+    rail.drawn = null;
+    toolbar($("toolbar"), table, view, act);
+    schedule();
+  },
+  refresh: () => refresh(),
+});
+const rail = new Rail($("rail"), act, elsewhere.device);
 const pins = new Pins();
 const answer = new Answer($("answer"), act);
 const grid = new Grid($("table"), act);
@@ -92,7 +96,7 @@ function draw() {
   picked = pick(table, view);
   plot.update(table, view, picked);
   rail.update(view, table.header.themes[window.cspTheme.current]);
-  device.update(table, view, absent);
+  elsewhere.update();
   answer.update(table, view, picked);
   $("count").textContent = count();
   window.clearTimeout(written);
@@ -135,49 +139,6 @@ function count() {
   return parts.join(" · ");
 }
 
-// -- another device
-
-/** Take the latencies of the view's device; while it predicts, ask again. */
-async function elsewhere(news) {
-  const of = table, { device: dev } = view;
-  let found;
-  try {
-    found = await loadPlace(of.base.header.study, dev);
-  } catch (error) {
-    found = unreached(dev, error);
-  }
-  if (of !== table || dev !== view.device) return; // something newer is on its way
-  if (found.there && found.token !== of.base.header.token) { window.setTimeout(refresh, 300); return; }
-  absent = found.problem;
-  if (!news && table.there && found.there && found.there.done < found.there.wanted) { // nothing moves until all are there
-    table.there.done = found.there.done;
-    device.drawn = null;
-    device.update(table, view, absent);
-    proceed();
-    return;
-  }
-  settle(found.there);
-  if (news) say(found.there ? `Latencies of ${found.there.label}` : "Latencies of the study’s own device");
-  proceed();
-}
-
-const unreached = (dev, error) => ({ there: null, problem: `The latencies of ${dev} did not arrive (${error.message})` });
-
-function proceed() {
-  if (table.there && table.there.done < table.there.wanted) window.setTimeout(elsewhere, 50, false);
-}
-
-/** Let the table speak of a device, and build anew what was made of the other one's numbers. */
-function settle(there = table.there) {
-  table.settle(there, view.by);
-  const ranges = Object.fromEntries(Object.entries(view.ranges).filter(([name]) => table.header.filters.includes(name)));
-  view = { ...view, ranges };
-  rail.build(table, view);
-  rail.drawn = null;
-  toolbar($("toolbar"), table, view, act);
-  schedule();
-}
-
 // -- data
 
 let refreshing = false;
@@ -192,10 +153,9 @@ async function refresh() {
 }
 
 async function renew() {
-  let found, place;
-  const given = new URLSearchParams(window.location.search), study = given.get("study") || "", dev = view ? view.device : given.get("dev") || "";
+  let found;
   try {
-    [found, place] = await Promise.all([load(study), loadPlace(study, dev).catch((error) => unreached(dev, error))]);
+    found = await elsewhere.load();
   } catch (error) {
     if (!table) message({ title: "The data did not arrive", lines: [["problem", error.message], ["muted", "This page tries again every few seconds."]] });
     window.setTimeout(refresh, 2500);
@@ -208,8 +168,6 @@ async function renew() {
   const first = !table;
   const old = table;
   table = found;
-  absent = place.problem;
-  if (place.there && place.token === found.header.token) table.settle(place.there, view ? view.by : given.get("by") || "");
   if (old) await table.more([...old.columns.keys()].filter((name) => !table.has(name) && name in table.header.fields));
   view = first ? parse(window.location.search, table.header) : view;
   $("message").hidden = true;
@@ -229,8 +187,7 @@ async function renew() {
   draw();
   if (before) pulse(picked.highlighted.map((row) => table.number(row)).filter((number) => !before.has(number)));
   document.documentElement.dataset.complete = "true";
-  if (place.there && place.token !== found.header.token) window.setTimeout(refresh, 300);
-  else proceed();
+  elsewhere.loaded();
 }
 
 /** New members of the front are named once. */
@@ -264,7 +221,7 @@ document.addEventListener("csp-status", ({ detail: { fresh } }) => {
   if (pinned !== view.pinned) change({ pinned });
 });
 document.documentElement.addEventListener("csp-theme", () => { plot.plotted = null; rail.drawn = null; schedule(); });
-window.addEventListener("popstate", () => { if (table) { const { device: before } = view; view = parse(window.location.search, table.header); if (view.device !== before) elsewhere(true); rail.build(table, view); toolbar($("toolbar"), table, view, act); schedule(); } });
+window.addEventListener("popstate", () => { if (table) { const before = view; view = parse(window.location.search, table.header); elsewhere.changed(before); rail.build(table, view); toolbar($("toolbar"), table, view, act); schedule(); } });
 
 // -- keys
 

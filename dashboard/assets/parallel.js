@@ -45,7 +45,7 @@ export class Parallel {
     this.floor = this.height - BOTTOM;
     this.missing = this.height - 16;
     const gap = wanted.length > 1 ? (this.width - 2 * SIDE) / (wanted.length - 1) : 0;
-    const key = JSON.stringify([wanted, this.width, this.height, table.header.token, this.view.steps, table.columns.size]);
+    const key = JSON.stringify([wanted, this.width, this.height, table.header.token, table.version, this.view.steps, table.columns.size]);
     if (key === this.measured) return;
     this.measured = key;
     this.axes = wanted.map((axis, at) => ({ ...axis, x: SIDE + at * gap, ...this.scale(axis) }));
@@ -173,12 +173,29 @@ export class Parallel {
       if (row >= 0) { draw(row, theme.surface, 5); draw(row, this.colors(row), 3); }
     }
     if (this.hovered >= 0) { draw(this.hovered, theme.surface, 5); draw(this.hovered, this.colors(this.hovered), 3); }
+    if (table.there) this.origins(context, [...picked.highlighted.filter((row) => this.held[row]), ...[...view.pinned, ...view.selected].map((number) => table.rowOf(number)), this.hovered]);
+  }
+
+  /** Where the latencies are of another device, how each of `rows` was obtained: filled measured, hollow predicted. */
+  origins(context, rows) {
+    const { table, theme, places, axes } = this, at = axes.findIndex(({ name }) => name === "latency_ms");
+    if (at < 0) return;
+    context.globalAlpha = 1;
+    context.lineWidth = 1.6;
+    context.strokeStyle = theme.ink;
+    for (const row of rows) {
+      if (row < 0 || places[at][row] === this.missing) continue;
+      context.fillStyle = table.predicted[row] ? theme.surface : theme.ink;
+      context.beginPath();
+      context.arc(axes[at].x, places[at][row], 3.5, 0, 2 * Math.PI);
+      context.fill();
+      context.stroke();
+    }
   }
 
   overlay() {
     const { axes, theme, missing, floor, brush } = this, nodes = [];
     const text = (x, y, words, given) => { const found = s("text", { x, y, fill: theme.ink, stroke: theme.surface, ...given }); found.textContent = words; return found; };
-    const clipped = (words, most) => (words.length > most ? `${words.slice(0, most - 1)}…` : words);
     const room = Math.floor((axes.length > 1 ? axes[1].x - axes[0].x : 200) / 7);
     axes.forEach((axis, at) => {
       const last = at === axes.length - 1 && at > 0, beside = last ? { x: axis.x - 7, "text-anchor": "end" } : { x: axis.x + 7, "text-anchor": "start" };
@@ -307,6 +324,8 @@ export function nice(low, high, log, most = 8) {
   for (let at = Math.ceil(low / step - 1e-9); at * step <= high + 1e-9 * step; at++) found.push(Number((at * step).toPrecision(12)));
   return found;
 }
+
+export const clipped = (words, most) => (words.length > most ? `${words.slice(0, most - 1)}…` : words);
 
 /** What an input of a brush shows for a bound. */
 export const bound = (field, value) => (value === null || value === undefined ? "" : String(Number((value * field.scale).toPrecision(6))));

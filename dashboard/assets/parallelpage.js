@@ -1,7 +1,8 @@
 /* /parallel: axes side by side, a brush on each with its ends as inputs, and Keep, Exclude, Restore. */
 import { h, say } from "./dom.js";
+import { MARKS } from "./device.js";
 import { study } from "./study.js";
-import { Parallel, MOST, bound } from "./parallel.js";
+import { Parallel, MOST, bound, clipped } from "./parallel.js";
 import { formatBrush, parseBrush, stepText, NONE } from "./steps.js";
 import { familyColors } from "./paint.js";
 import { picture, styled } from "./picture.js";
@@ -41,7 +42,8 @@ const plot = new Parallel($("parallel"), act);
 
 function head(state, axis, at, names) {
   const part = brushOf(state.view)[axis.name];
-  const box = h("div", { class: "axis-head", role: "group", "aria-label": axis.field.label }, options(state, axis, at, names), axis.labels ? values(axis, part) : range(axis, part));
+  const box = h("div", { class: "axis-head", role: "group", "aria-label": state.table.title(axis.name) }, options(state, axis, at, names), axis.labels ? values(axis, part) : range(axis, part),
+    axis.field.where ? h("span", { class: "whose", title: state.table.whose(axis.name) }, `${MARKS[state.table.by]} ${axis.field.where}`) : null);
   box.style.left = `${axis.x}px`;
   return box;
 }
@@ -103,7 +105,7 @@ function heads(state, names) {
 
 function tools(state, names) {
   const { table, view } = state, brush = brushOf(view), on = Object.keys(brush).length > 0;
-  const key = JSON.stringify([on, view.steps, names, table.header.token]);
+  const key = JSON.stringify([on, view.steps, names, table.header.token, table.version]);
   if (key === tools.key) return;
   tools.key = key;
   const focus = document.activeElement?.id;
@@ -168,7 +170,9 @@ function svg() {
   vector.globalAlpha = 1;
   vector.fillStyle = theme.ink;
   vector.textAlign = "left";
+  const most = Math.floor((plot.axes.length > 1 ? plot.axes[1].x - plot.axes[0].x : 200) / 6);
   for (const axis of plot.axes) {
+    if (axis.field.where) vector.fillText(clipped(`${MARKS[table.by]} ${axis.field.where}`, most), Math.max(6, axis.x - 46), -32);
     vector.fillText(axis.field.label, Math.max(6, axis.x - 46), -18);
     if (axis.field.unit) vector.fillText(axis.field.unit, Math.max(6, axis.x - 46), -4);
   }
@@ -176,8 +180,14 @@ function svg() {
   return picture({
     table, view, theme, width: plot.width, height: plot.height + room, layers: `<g transform="translate(0 ${room})">${vector.text}${styled(plot.marks)}</g>`,
     title: `${plot.count.toLocaleString("en-US")} candidates${filters.length ? `: ${filters.join(", ")}` : ""}`,
-    signs: [[`<path d="M-7 0H7" stroke="${theme.ink}" stroke-width="1.6"/>`, `front, ${picked.highlighted.filter((row) => plot.held[row]).length}`]],
+    signs: [[`<path d="M-7 0H7" stroke="${theme.ink}" stroke-width="1.6"/>`, `front, ${picked.highlighted.filter((row) => plot.held[row]).length}`], ...origins(table, theme)],
   });
+}
+
+/** Signs of the axis whose latencies are of another device. */
+function origins({ there, by }, theme) {
+  const names = there ? (by === "both" ? ["measured", "predicted"] : [by]) : [];
+  return names.map((name) => [`<circle r="3.5" fill="${name === "measured" ? theme.ink : theme.surface}" stroke="${theme.ink}" stroke-width="1.6"/>`, `latency ${name}`]);
 }
 saveMenu(() => page.picked && {
   ...page, name: "parallel", svg, rows: Array.from({ length: page.table.rows }, (_, row) => row).filter((row) => plot.held[row]),

@@ -231,8 +231,7 @@ export class Plot {
     const axis = (name) => {
       const field = table.field(view[name]), log = view[`${name}_log`];
       const better = { minimize: "lower is better", maximize: "higher is better" }[field.direction] || "";
-      const where = field.where ? ` on ${field.where}, ${table.by === "both" ? "measured or predicted" : table.by}` : "";
-      const text = `${escape(field.label + where)}${field.unit ? ` (${escape(field.unit)})` : ""}`
+      const text = `${escape(table.title(view[name]))}${field.unit ? ` (${escape(field.unit)})` : ""}`
         + (better ? `  <span style="font-size:11px;color:${theme.muted}">${better}</span>` : "");
       return {
         title: { text, standoff: 6 }, type: log ? "log" : "linear", range: [...this.range[name]], gridcolor: GRID,

@@ -9,7 +9,8 @@ const LABELS = { dominated: "Dominated", stopped: "Stopped early", failed: "Fail
 const round = (value) => Number(value.toPrecision(10));
 
 export class Rail {
-  /** `act` has range(name, [low, high], dragging), kind(name, labels or null), show(names), reset(). */
+  /** `act` has range(name, [low, high], dragging), kind(name, labels or null), show(names), reset(); `device` is the choice
+   * of a device. */
   constructor(root, act, device) {
     this.root = root;
     this.act = act;
@@ -30,9 +31,9 @@ export class Rail {
     this.chips = h("div", { class: "chip-groups" });
     this.shown = h("div", { class: "checks" });
     this.root.replaceChildren(
-      h("div", { class: "rail-head" }, h("h2", {}, this.device ? "Device and budgets" : "Budgets"),
+      h("div", { class: "rail-head" }, h("h2", {}, "Device and budgets"),
         h("button", { id: "reset", class: "link", type: "button", onclick: () => this.act.reset() }, "Reset")),
-      ...(this.device ? [this.device.root] : []), // /table and /parallel speak of the study's own
+      this.device.root,
       ...BUDGETS.filter((name) => names.includes(name)).map((name) => this.filter(name, view)),
       ...(others.length ? [folded] : []),
       this.chips,

@@ -1,6 +1,6 @@
 /* "Save view" beside "Copy link": what the page shows as SVG, PNG, CSV or JSON, and the study's report. */
 import { h, download, say } from "./dom.js";
-import { column, csv, json } from "./export.js";
+import { column, csv, filed, json } from "./export.js";
 import { axes, picture, png, styled } from "./picture.js";
 import { paint } from "./paint.js";
 import { plotly } from "./plot.js";
@@ -47,7 +47,7 @@ function listed({ table, view, picked, rows, columns }) {
   const names = ["number", "id", "state", "on_front", ...new Set([...table.header.objectives, view.x, view.y, view.color, view.size, ...OVERVIEW, ...table.header.chips])];
   return {
     table, picked, rows: rows || Array.from({ length: table.rows }, (_, row) => row).filter((row) => picked.shown[row]),
-    columns: columns || names.filter((name) => name && (table.has(name) || name === "on_front")).map((name) => column(table, name)),
+    columns: filed(table, columns || names.filter((name) => name && (table.has(name) || name === "on_front")).map((name) => column(table, name))),
   };
 }
 

@@ -1,7 +1,7 @@
-/* What /table and /parallel share: data, the view of the URL, the rail's filters, search, live update. */
+/* What /table and /parallel share: data, the view of the URL, the rail's filters, search, live update, the chosen device. */
 import "./shell.js";
 import { h, say } from "./dom.js";
-import { load } from "./data.js";
+import { Elsewhere } from "./elsewhere.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
 import { pick } from "./model.js";
 import { Rail } from "./rail.js";
@@ -13,15 +13,16 @@ const $ = (id) => document.getElementById(id);
 
 /** Run a page: `draw(state)` shows it, `columns(state)` names what it needs, `found(row)` shows a candidate. */
 export function study(page) {
-  const state = { table: null, view: null, picked: null, change, carry, open, choose };
+  const state = { table: null, view: null, picked: null, change, carry, open, choose, settled, refresh };
   let scheduled = 0, written = 0, refreshing = false, drawn = null;
+  const elsewhere = new Elsewhere(state);
   const rail = new Rail($("rail"), {
     range: (name, ends) => change({ ranges: entry(state.view.ranges, name, ends) }),
     kind: (name, labels) => change({ kinds: entry(state.view.kinds, name, labels) }),
     show: (show) => change({ show }),
     settled: () => write(),
     reset: () => change({ ranges: {}, kinds: {}, steps: [], show: SHOWN.filter((name) => defaults(state.table.header).show.includes(name)) }),
-  });
+  }, elsewhere.device);
 
   function change(changes) {
     state.view = { ...state.view, ...changes };
@@ -30,6 +31,12 @@ export function study(page) {
   /** Change what only this page and its neighbours know; an empty text leaves it out. */
   function carry(changes) {
     change({ carried: Object.fromEntries(Object.entries({ ...state.view.carried, ...changes }).filter(([, text]) => text)) });
+  }
+  /** The latencies are of another device, or of another origin. */
+  function settled() {
+    rail.build(state.table, state.view);
+    rail.drawn = drawn = null;
+    change({});
   }
   function open(row) {
     state.view = { ...state.view, selected: [state.table.number(row)] };
@@ -49,7 +56,7 @@ export function study(page) {
     if (PICKED.some((name) => drawn?.[name] !== state.view[name]) || drawn.of !== of) state.picked = pick(of, state.view);
     drawn = { ...state.view, of };
     rail.update(state.view, of.header.themes[window.cspTheme.current]);
-    if (state.view.device) document.querySelector(".hint").textContent = `Latencies here are of the study’s own device, not of ${state.view.device}.`;
+    elsewhere.update();
     page.draw(state);
     window.clearTimeout(written);
     written = window.setTimeout(write, 150);
@@ -71,7 +78,7 @@ export function study(page) {
   async function renew() {
     let found;
     try {
-      found = await load(new URLSearchParams(window.location.search).get("study") || "");
+      found = await elsewhere.load();
     } catch (error) {
       if (!state.table) message({ title: "The data did not arrive", lines: [["problem", error.message], ["muted", "This page tries again every few seconds."]] });
       window.setTimeout(refresh, 2500);
@@ -90,6 +97,7 @@ export function study(page) {
     rail.drawn = null;
     await draw();
     document.documentElement.dataset.complete = "true";
+    elsewhere.loaded();
   }
   function message(said) {
     $("explorer").hidden = true;
@@ -102,7 +110,14 @@ export function study(page) {
     if (!state.table || fresh.token !== state.table.header.token || (fresh.study && fresh.study !== state.table.header.study)) refresh();
   });
   document.documentElement.addEventListener("csp-theme", () => { if (state.table) { rail.drawn = null; change({}); } });
-  window.addEventListener("popstate", () => { if (state.table) { state.view = parse(window.location.search, state.table.header); rail.build(state.table, state.view); change({}); } });
+  window.addEventListener("popstate", () => {
+    if (!state.table) return;
+    const before = state.view;
+    state.view = parse(window.location.search, state.table.header);
+    elsewhere.changed(before);
+    rail.build(state.table, state.view);
+    change({});
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || event.target.closest("input, select, textarea") || event.metaKey || event.ctrlKey || event.altKey) return;
     event.preventDefault();

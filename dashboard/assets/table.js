@@ -108,11 +108,11 @@ export class Grid {
   }
 
   /** A number; where the latencies are of another device, how it was obtained. */
-  cell(name, row) {
+  cell(name, row, content = shown(this.table.field(name), this.table.num(name)[row])) {
     const { table } = this, value = table.num(name)[row];
-    if (name !== "latency_ms" || !table.there) return h("td", { class: "number" }, ...shown(table.field(name), value));
+    if (name !== "latency_ms" || !table.there) return h("td", { class: "number" }, ...content);
     if (value !== value) return h("td", { class: "number muted" }, table.by === "predicted" ? "not predicted" : "not measured");
-    return h("td", { class: "number", title: table.predicted[row] ? `predicted: ${table.there.method}` : "measured" }, table.predicted[row] ? "≈ " : "", ...shown(table.field(name), value));
+    return h("td", { class: "number", title: table.predicted[row] ? `predicted: ${table.there.method}` : "measured" }, table.predicted[row] ? "≈ " : "", ...content);
   }
 
   click(event) {

@@ -1,5 +1,6 @@
 /* /table: every candidate inside the filters, in columns that a person chooses. Only the rows in sight are elements. */
 import { h } from "./dom.js";
+import { base } from "./data.js";
 import { study } from "./study.js";
 import { Grid, href } from "./table.js";
 import { cell, column } from "./export.js";
@@ -12,7 +13,9 @@ const BLIND = new Set(["number", "front_share", "verdict"]);
 const PRESETS = { costs: "Costs", accuracy: "Accuracy", architecture: "Architecture", verification: "Verification", everything: "Everything" };
 
 const isCost = (name) => COSTS.includes(name) || /^(latency|energy|images_per_second|process_peak)/.test(name);
-const spreads = (table, names) => names.flatMap((name) => [name, `${name}_spread`]);
+const beside = (table, name, ends = ["_spread", "_n"]) => ends.map((end) => name + end).filter((each) => table.header.beside.includes(each));
+const spreads = (table, names) => names.flatMap((name) => [name, ...beside(table, name, ["_spread"])]);
+const all = (table, names) => names.flatMap((name) => [name, ...beside(table, name)]);
 
 /** Names of a preset's columns, those without any value left out. */
 export function preset(table, name) {
@@ -24,16 +27,16 @@ export function preset(table, name) {
   const scores = metrics.filter((each) => !isCost(each) && !each.startsWith("verified_"));
   const judged = table.header.verified ? ["verdict", "front_share"] : ["verdict"];
   return {
-    costs: [score, ...costs],
+    costs: [score, ...(table.there ? ["latency_ms"] : []), ...costs], // what somebody asks for stands in sight
     accuracy: [score, ...spreads(table, [score]).slice(1), ...scores.filter((each) => each !== score), ...verified],
     architecture: [score, ...design, ...texts],
     verification: [...spreads(table, [score, ...verified]), ...judged, ...costs.slice(0, 2)],
-    everything: [...spreads(table, [...scores, ...verified]), ...judged, ...spreads(table, costs), ...design, ...texts, "reason"],
+    everything: [...all(table, [...scores, ...verified]), ...judged, ...all(table, costs), ...design, ...texts, "reason"],
   }[name];
 }
 
 function chosen(table, view) {
-  const asked = view.carried.cols || "costs", known = (name) => name === "reason" || name in table.header.fields || /_spread$/.test(name);
+  const asked = view.carried.cols || "costs", known = (name) => name === "reason" || base(name) in table.header.fields;
   const names = asked in PRESETS ? preset(table, asked) : asked.split(",").filter(known);
   return [...new Set(names)].filter((name) => !FIRST.includes(name)).slice(0, 120);
 }
@@ -46,7 +49,7 @@ class Sheet extends Grid {
     this.columns = [...FIRST, ...chosen(table, view)].filter((name) => name === "on_front" || table.has(name)).map((name) => column(table, name));
     const [sign, name] = [/^-/.test(view.carried.sort || ""), (view.carried.sort || "").replace(/^-/, "")];
     this.sort = this.columns.some((each) => each.name === name) ? { name, down: sign } : null;
-    const key = JSON.stringify([this.columns.map((each) => each.name), this.sort]);
+    const key = JSON.stringify([this.columns.map((each) => [each.name, each.label, each.whose]), this.sort]);
     if (key !== this.headed) { this.headed = key; this.heading(); }
     this.order();
     this.drawn = null;
@@ -55,10 +58,10 @@ class Sheet extends Grid {
 
   heading() {
     const focus = document.activeElement?.dataset?.sort;
-    this.head.replaceChildren(...this.columns.map(({ name, label, unit, text, meaning }) => {
+    this.head.replaceChildren(...this.columns.map(({ name, label, unit, text, meaning, whose }) => {
       const on = this.sort?.name === name;
       const press = h("button", { type: "button", class: "link", "data-sort": name, title: meaning, onclick: () => this.sorted(name) },
-        label, h("span", { class: "unit" }, unit ? ` ${unit}` : ""), on ? (this.sort.down ? " ↓" : " ↑") : "");
+        label, h("span", { class: "unit" }, unit ? ` ${unit}` : ""), on ? (this.sort.down ? " ↓" : " ↑") : "", whose ? h("span", { class: "whose" }, whose) : null);
       return h("th", { scope: "col", class: text ? "" : "number", "aria-sort": on ? (this.sort.down ? "descending" : "ascending") : "none" }, press);
     }));
     if (focus) this.head.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();
@@ -82,8 +85,8 @@ class Sheet extends Grid {
   row(row) {
     const { table, view, picked, columns } = this, number = table.number(row), on = view.selected.includes(number);
     return h("tr", { "data-number": number, "data-row": row, tabindex: 0, class: `${on ? "chosen " : ""}${row === picked.best ? "best" : ""}`, "aria-current": on ? "true" : null },
-      columns.map((each) => h("td", { class: each.text ? "" : "number" }, each.name === "id" ? h("a", { class: "mono", href: href(table, row) }, table.id(row))
-        : `${each.name === "number" && row === picked.best ? "★ " : ""}${cell(table, picked, each, row)}`)));
+      columns.map((each) => (each.name === "latency_ms" ? this.cell(each.name, row, [cell(table, picked, each, row)]) : h("td", { class: each.text ? "" : "number" }, each.name === "id" ? h("a", { class: "mono", href: href(table, row) }, table.id(row))
+        : `${each.name === "number" && row === picked.best ? "★ " : ""}${cell(table, picked, each, row)}`))));
   }
 }
 
@@ -110,14 +113,14 @@ const sheet = new Sheet($("sheet"), {
 let built = "";
 /** Presets and single columns. */
 function tools({ table, view, carry }) {
-  const key = JSON.stringify([view.carried.cols, table.header.token, table.columns.size]);
+  const key = JSON.stringify([view.carried.cols, table.header.token, table.columns.size, table.version]);
   if (key === built) return;
   built = key;
   const asked = view.carried.cols || "costs", now = chosen(table, view), opened = $("tools").querySelector("details")?.open;
   const focus = document.activeElement?.dataset?.tool;
   const presets = Object.entries(PRESETS).map(([name, label]) => h("button", { type: "button", "data-tool": name, "aria-pressed": String(asked === name),
     onclick: () => carry({ cols: name === "costs" ? "" : name }) }, label));
-  const boxes = preset(table, "everything").filter((name) => !/_spread$/.test(name) || table.has(name)).map((name) => {
+  const boxes = preset(table, "everything").map((name) => {
     const box = h("input", { type: "checkbox", "data-tool": `col ${name}`, checked: now.includes(name) });
     box.addEventListener("change", () => carry({ cols: (box.checked ? [...now, name] : now.filter((other) => other !== name)).join(",") || "number" }));
     return h("label", {}, box, column(table, name).label);

@@ -21,10 +21,13 @@ from tests.big import big
 from tests.browser.conftest import serving
 from tests.browser.test_dashboard import drag, ready, until
 from tests.databases import add, build, config, verify
+from tests.places import spread
 
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Any]
+BOARD = "board5/onnxruntime/fp32"
+SETTLED = "csp.table.there && csp.table.there.done >= csp.table.there.wanted"
 HOSTILE = '<img src=x onerror="document.title=1">'
 DRAWN = "document.documentElement.dataset.complete && document.querySelector('#parallel').dataset.drawn"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -310,3 +313,190 @@ def test_pages_fit_in_both_themes_and_follow_a_study(
     nameless = page.evaluate("""[...document.querySelectorAll('main input, main select, main button, main summary')]
         .filter(e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.closest('label'))).length""")
     assert nameless == 0
+
+
+# -- another device than the study's own
+
+
+@pytest.fixture(scope="module")
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, pd.DataFrame]]:
+    """A study of 40 with latencies on made-up devices, and what is recorded of `board5`, as `spread` wrote it."""
+    path = str(tmp_path_factory.mktemp("boards") / "csp.db")
+    build(path, 40)
+    spread(path)
+    with Store.open(path, read_only=True) as store:
+        known = store.frame("default").set_index("id")
+        for identity in known.index:
+            for row in store.measurements(identity):
+                if (row["device"], row["precision"]) == ("board5", "fp32"):
+                    known.loc[identity, row["origin"]] = row["value"]
+    with serving() as start:
+        yield start(Path(path)), known
+
+
+def settled(page: Any) -> Any:
+    until(page, "document.documentElement.dataset.complete")
+    until(page, SETTLED)
+    return page
+
+
+def test_the_table_takes_a_device_and_files_say_whose_latency_it_is(
+    boards: tuple[str, pd.DataFrame], open_page: Open
+) -> None:
+    home, known = boards
+    page = sheet(open_page(f"{home}/table?sort=latency_ms"))
+    own = [row["latency_ms [ms]"] for row in rows_of(save(page, "csv"))]
+    until(page, "document.querySelectorAll('#device option').length > 3")
+    page.select_option("#device", BOARD)
+    settled(page)
+    until(page, f"location.search.includes('dev={BOARD}')")
+    heading = page.locator("#sheet th", has=page.locator("[data-sort=latency_ms]"))
+    assert " ".join(heading.inner_text().split()) == "Latency ms ↑ on board5, measured"
+    assert "Measured (●): " in page.inner_text("#device-choice")
+    assert page.locator("#sheet td:text('not measured')").count() > 0
+    page.click("[data-by='both']")
+    until(page, "location.search.includes('by=both')")
+    page.fill("[data-control='max.latency_ms']", "40")
+    page.press("[data-control='max.latency_ms']", "Enter")
+    until(page, "location.search.includes('max.latency_ms=40')")
+
+    both = known["measured"].fillna(known["predicted"])
+    inside = known[known["state"].isin(["complete", "failed"]) & (both <= 40 * (1 + 1e-7))].index
+    rows = rows_of(save(page, "csv"))
+    assert {row["id"] for row in rows} == set(inside)
+    given = [float(row["latency_ms [ms]"]) for row in rows]
+    assert given == sorted(given)
+    np.testing.assert_allclose(given, both[[row["id"] for row in rows]], rtol=1e-6)
+    origins = {row["id"]: row["latency_ms_origin"] for row in rows}
+    assert origins == {id: "predicted" if np.isnan(known["measured"][id]) else "measured" for id in inside}
+    assert set(origins.values()) == {"measured", "predicted"}
+    assert {row["latency_ms_device"] for row in rows} == {"board5 · onnxruntime · fp32"}
+    shown = page.evaluate("""[...document.querySelectorAll('#sheet tr[data-row]')].map(row => [
+        row.querySelector('a').textContent, row.querySelector('td[title]')?.textContent.startsWith('≈ ')])""")
+    assert len(shown) > 5
+    assert dict(shown) == {id: origins[id] == "predicted" for id, _ in shown}
+    complete = [id for id in inside if known["state"][id] == "complete"]
+    assert page.locator("#sheet tr.best a").inner_text() == known["ap"][complete].idxmax(), "the star"
+    told = json.loads(save(page, "json"))
+    assert (told["device"], told["latency_by"]) == ("board5 · onnxruntime · fp32", "both")
+    assert told["predicted_error"] == pytest.approx(0.08)
+    assert [row["latency_ms_origin"] for row in told["rows"]] == [row["latency_ms_origin"] for row in rows]
+
+    page.click(".pages a:has-text('Parallel')")
+    until(settled(page), DRAWN)
+    assert page.evaluate("csp.plot.count") == len(inside)
+    page.click(".pages a:has-text('Candidates')")
+    settled(ready(page))
+    assert "on board5" in page.inner_text("#answer")
+    assert rows_of(save(page, "csv"))[0]["latency_ms_device"] == "board5 · onnxruntime · fp32"
+    page.go_back()
+    until(settled(page), DRAWN)
+    page.go_back()
+    sheet(settled(page))
+    assert page.input_value("#device") == BOARD
+    page.click("#reset")
+    page.select_option("#device", "")
+    until(page, "!csp.table.there && !location.search.includes('dev=')")
+    assert [row["latency_ms [ms]"] for row in rows_of(save(page, "csv"))] == own
+
+
+def test_lines_and_their_picture_say_whose_latency_and_how_it_was_obtained(
+    boards: tuple[str, pd.DataFrame], open_page: Open
+) -> None:
+    home, known = boards
+    page = settled(open_page(f"{home}/parallel?dev=board5&by=both&axes=ap,latency_ms,macs&brush=latency_ms~..30"))
+    until(page, DRAWN)
+    both = known["measured"].fillna(known["predicted"])
+    inside = known[known["state"].isin(["complete", "failed"]) & (both <= 30)].index
+    assert page.evaluate("csp.plot.count") == len(inside)
+    assert page.inner_text(".axis-head .whose") == "◐ board5"
+    root = ElementTree.fromstring(save(page, "svg"))
+    texts = ["".join(e.itertext()) for e in root.iter(f"{SVG}text")]
+    assert any("board5 · onnxruntime · fp32, measured or predicted" in text for text in texts)
+    assert {"◐ board5", "latency measured", "latency predicted"} <= set(texts)
+    front = page.evaluate("csp.picked.highlighted.filter(row => csp.plot.held[row]).map(row => csp.table.id(row))")
+    dots = [e for e in root.iter(f"{SVG}circle") if e.get("r") == "3.5" and e.get("cx")]
+    assert len(dots) == 2 * len(front), "filled, then outlined"
+    origins = {row["id"]: row["latency_ms_origin"] for row in rows_of(save(page, "csv"))}
+    assert origins == {id: "predicted" if np.isnan(known["measured"][id]) else "measured" for id in inside}
+    page.click("[data-by='predicted']")
+    until(page, "location.search.includes('by=predicted')")
+    wanted = int((known["predicted"][known["state"].isin(["complete", "failed"])] <= 30).sum())
+    until(page, f"csp.plot.count === {wanted}")
+    page.select_option("#device", "")
+    until(page, "!csp.table.there && !document.querySelector('.whose')")
+
+
+def test_predictions_follow_a_search_and_a_second_choice_wins(
+    serve: Callable[[Path], str], open_page: Open, tmp_path: Path
+) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 20)
+    spread(str(path))
+    page = settled(sheet(open_page(f"{serve(path)}/table?dev=pi5&cols=everything")))
+    assert "by roofline of the card 'pi5'" in page.inner_text("#device-choice")
+    assert "on Raspberry Pi 5 (8 GB), predicted" in page.inner_text("#sheet thead").replace("\n", " ")
+    assert not page.evaluate("csp.table.has('latency_ms_spread') || csp.table.has('latency_ms_n')"), "of another device"
+    with Store.open(str(path)) as store:
+        add(store, 1, 20, 4)
+    until(page, "csp.table.rows === 24")
+    settled(page)
+    predicted = "csp.table.there.predicted.filter(value => value > 0).length"
+    assert page.evaluate(predicted) == page.evaluate("csp.table.complete.filter(Boolean).length")
+    assert "dev=pi5" in page.url
+    page.evaluate("""async board => {
+        const all = csp.refresh(), select = document.querySelector("#device");
+        select.value = board;
+        select.dispatchEvent(new Event("change"));
+        await all;
+    }""", BOARD)  # fmt: skip
+    until(page, f"csp.table.there?.key === '{BOARD}'")
+    page.select_option("#device", "")
+    until(page, "!csp.table.there && csp.table.has('latency_ms_n')")
+    page.evaluate("history.pushState(null, '', '?dev=board5&by=predicted')")
+    page.evaluate("dispatchEvent(new PopStateEvent('popstate'))")
+    until(page, f"csp.table.there?.key === '{BOARD}' && csp.table.by === 'predicted'")
+
+
+def test_an_unknown_device_is_said_and_a_silent_server_is_asked_again(
+    boards: tuple[str, pd.DataFrame], open_page: Open, browser: Any
+) -> None:
+    home, known = boards
+    page = sheet(open_page(f"{home}/table?dev=<b>no</b>"))
+    line = page.inner_text("#device-choice .problem")
+    assert line.startswith("Nothing is known of a device “<b>no</b>”. Known here: ")
+    assert line.endswith("The latencies are the study’s own.")
+    rows = rows_of(save(page, "csv"))
+    assert "latency_ms_origin" not in rows[0]
+    own = known["latency_ms"][[row["id"] for row in rows]]
+    np.testing.assert_allclose([float(row["latency_ms [ms]"] or "nan") for row in rows], own, rtol=1e-6)
+    context = browser.new_context()  # whose console may tell of failed requests
+    other = context.new_page()
+    other.route("**/place.bin*", lambda route: route.abort())
+    other.goto(f"{home}/parallel?dev={BOARD}")
+    other.wait_for_selector("#device-choice .problem:has-text('did not arrive')", timeout=20_000)
+    other.unroute("**/place.bin*")
+    until(other, SETTLED)
+    assert other.locator("#device-choice .problem").count() == 0
+    context.close()
+
+
+def test_repeats_stand_beside_the_spread_where_they_are_asked_for(
+    home: str, open_page: Open, frame: pd.DataFrame
+) -> None:
+    page = sheet(open_page(f"{home}/table?study=default&cols=verification"))
+    assert "n of" not in page.inner_text("#sheet thead")
+    offered = page.evaluate("csp.table.header.beside")
+    assert {"verified_ap_n", "latency_ms_n", "verified_ap_spread"} <= set(offered)
+    assert not {"macs_n", "params_n", "ap_n"} & set(offered), "nothing of it was repeated"
+    page.click("text=Columns")
+    page.click(".boxes label:has-text('n of Verified AP')")
+    until(page, "document.querySelector('#sheet thead').innerText.includes('n of Verified AP')")
+    rows = rows_of(save(page, "csv"))
+    assert [int(row["verified_ap_n"]) for row in rows] == frame["verified_ap_n"][
+        [int(row["number"]) for row in rows]
+    ].tolist()
+    at = page.evaluate("[...document.querySelectorAll('#sheet th')].findIndex(e => e.innerText.startsWith('n of'))")
+    assert set(page.locator(f"#sheet tr[data-row] td:nth-child({at + 1})").all_inner_texts()) <= {"0", "3"}
+    page.click("text=Everything")
+    until(page, "document.querySelector('#sheet thead').innerText.includes('n of Latency')")

@@ -51,6 +51,11 @@ def test_the_block_holds_the_study(client: Any, columns: Columns) -> None:
         given = np.where(found[name] == wire.MISSING, np.nan, found[name].astype(float))
         np.testing.assert_allclose(given, columns[name], rtol=1e-7 if found[name].dtype.kind == "f" else 0)
     assert header["filters"][:3] == ["ap", "latency_ms", "macs"]
+    repeated = {name for name in columns.numbers if name.endswith("_n") and np.nanmax(columns[name]) > 1}
+    assert "latency_ms_n" in repeated
+    assert {name for name in header["beside"] if name.endswith("_n")} == repeated
+    counts = decoded(client.get("/data.bin?only=latency_ms_n", headers=GZIP).data)[1]["latency_ms_n"]
+    assert counts.tolist() == columns["latency_ms_n"].tolist()
     assert client.get("/data.bin").data[:4] == b"CSP1", "without gzip for those who do not take it"
 
 
