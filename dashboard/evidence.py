@@ -13,8 +13,10 @@ from dash.exceptions import PreventUpdate
 
 from dashboard.data import Database, Snapshot
 from dashboard.figures import theme_called
+from dashboard.narrow import KEYS, filters, narrowed
 from dashboard.pages import analysis, devices, message, studies
 from dashboard.query import link, read
+from dashboard.targets import where
 from search.store import StoreError
 
 PAGES = {page.PATH: page for page in (devices, analysis, studies)}
@@ -43,10 +45,22 @@ def page(database: Database, path: str, snapshot: Snapshot, query: str) -> html.
 
 def _content(database: Database, path: str, snapshot: Snapshot, query: str) -> list[Any]:
     try:
-        shown = PAGES[path].layout(database, snapshot, query)
+        among, said = _inside(database, path, snapshot, query)
+        shown = [PAGES[path].layout(database, among, query)]
     except StoreError as error:
-        shown = message.card("This page cannot be shown", [html.P(str(error), className="problem")], "error")
-    return [shown, dcc.Store(id="evidence-token", data=snapshot.token)]
+        said = ""
+        shown = [message.card("This page cannot be shown", [html.P(str(error), className="problem")], "error")]
+    if said:
+        everything = link(path, {name: value for name, value in read(query).items() if name not in KEYS})
+        shown.insert(0, html.P([f"{said} ", html.A("All candidates of the study", href=everything)], id="narrowed"))
+    return [*shown, dcc.Store(id="evidence-token", data=snapshot.token)]
+
+
+def _inside(database: Database, path: str, snapshot: Snapshot, query: str) -> tuple[Snapshot, str]:
+    """What the filters of the first screen leave of a snapshot, and what to say of it; studies are shown whole."""
+    if path == studies.PATH or not filters(query):
+        return snapshot, ""
+    return narrowed(snapshot, query, where(database, snapshot, read(query).get("dev", "")))
 
 
 def connect(app: Dash, database: Database) -> None:
@@ -60,7 +74,8 @@ def connect(app: Dash, database: Database) -> None:
         snapshot = database.snapshot(read(search).get("study", ""))
         if theme is None or not stands(path, snapshot):
             raise PreventUpdate
-        found = PAGES[path].figures(database, snapshot, search or "", theme_called(theme))
+        among, _ = _inside(database, path, snapshot, search or "")
+        found = PAGES[path].figures(database, among, search or "", theme_called(theme))
         return [found.get(each["name"], no_update) for each in ids]
 
     @app.callback(  # type: ignore[untyped-decorator]

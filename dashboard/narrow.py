@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Filters:
 
 def filters(query: str | None) -> Filters:
     """The filters of a query."""
-    given = read(query)
+    given = dict(parse_qsl((query or "").lstrip("?")[:20_000], keep_blank_values=True))
     if "lat" in given:
         given.setdefault("max.latency_ms", given["lat"])
     ranges = {name: (_number(given.get(f"min.{name}")), _number(given.get(f"max.{name}"))) for name in FILTERED}

@@ -72,6 +72,12 @@ class Place:
             return self.measured, "measured"
         return self.predicted, "predicted"
 
+    def by(self, origin: str) -> Numbers:
+        """The column that a person chose: measured, predicted, or both, measured where known; else what is best."""
+        if origin == "both":
+            return np.where(np.isfinite(self.measured), self.measured, self.predicted)
+        return {"measured": self.measured, "predicted": self.predicted}.get(origin, self.best[0])
+
     def share(self, among: Any) -> tuple[int, int]:
         """How many of the rows `among` are measured, and how many there are."""
         return int((np.isfinite(self.measured) & among).sum()), int(among.sum())

@@ -1,7 +1,8 @@
-/* Links of the header keep the study, or the whole view where it counts; on /devices, /analysis and /studies a click on a candidate of a chart opens it. */
+/* Links of the header keep database, study and device, or the whole view where it counts; on /devices, /analysis and /studies a click on a candidate of a chart opens it. */
 (function () {
   "use strict";
-  const views = ["/", "/table", "/parallel"]; // these share one view, which a candidate's page carries along
+  // These share one view, with its filters; a candidate's page carries it along.
+  const views = ["/", "/table", "/parallel", "/devices", "/analysis"];
   const of = window.location.pathname, viewed = views.includes(of) || of.startsWith("/c/");
   function follow() {
     const now = new URLSearchParams(window.location.search);

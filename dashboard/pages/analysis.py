@@ -70,8 +70,8 @@ def choices(frame: Columns, config: Mapping[str, Any], query: str) -> Choices:
         metric=choice(given, "metric", metrics, metrics[0]),
         top=choice(given, "top", list(TOPS), "10"),
         rows=rows,
-        columns=choice(given, "cols", axes, "partial_ratio" if rows != "partial_ratio" else "fusion"),
-        by=choice(given, "by", ["", *axes]),
+        columns=choice(given, "across", axes, "partial_ratio" if rows != "partial_ratio" else "fusion"),
+        by=choice(given, "curves", ["", *axes]),
     )
 
 
@@ -299,7 +299,7 @@ def grid_body(frame: Columns, config: Mapping[str, Any], chosen: Choices) -> lis
 
 def _pickers(axes: Mapping[str, str], chosen: Choices) -> html.Div:
     return html.Div([pick_one("Rows", axes, chosen.rows, PATH, chosen.given, "rows", "fusion"),
-                     pick_one("Columns", axes, chosen.columns, PATH, chosen.given, "cols", "partial_ratio")],
+                     pick_one("Columns", axes, chosen.columns, PATH, chosen.given, "across", "partial_ratio")],
                     className="pickers")  # fmt: skip
 
 
@@ -447,6 +447,6 @@ def distribution_body(frame: Columns, config: Mapping[str, Any], chosen: Choices
     )
     said = (f"Share of candidates at or below each value, as in Radosavovic et al. (2020): a better space lies "
             f"further left. With {n:,} candidates a curve is known to ± {band:.0%} (95 %).{biased}")  # fmt: skip
-    return [html.Div([note(said), pick_one("Curves by", axes, chosen.by, PATH, chosen.given, "by", "")],
+    return [html.Div([note(said), pick_one("Curves by", axes, chosen.by, PATH, chosen.given, "curves", "")],
                      className="section-head"),
             chart("distribution", f"Error distribution. {said}", 300)]  # fmt: skip
