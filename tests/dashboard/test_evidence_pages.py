@@ -109,7 +109,8 @@ def test_pages_stand_in_every_state(page: Any, name: str, database: Database) ->
 
 
 @pytest.mark.parametrize("query", [
-    "metric=macs&top=50&rows=block&across=depth&curves=fusion", "rows=fusion&across=fusion&curves=block", "rows=partial_ratio",
+    "metric=macs&top=50&rows=block&across=depth&curves=fusion", "rows=fusion&across=fusion&curves=block",
+    "rows=partial_ratio",
     "metric=nonsense&top=-1&rows=%3Cb%3E&across=&curves=%00",
     "place=nowhere&sel=1,2,x&cost=params", "cost=evil&" + "a" * 9000,
 ])  # fmt: skip
