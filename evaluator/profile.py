@@ -15,7 +15,7 @@ from evaluator.backends import BACKENDS, Runner
 from evaluator.machine import Unreadable, energy_mj, reading
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment, Measurement, environment
-from evaluator.timing import ROUNDS, WARM_UP, Array, race
+from evaluator.timing import ROUNDS, WARM_UP, Race, race
 from space.architecture import Architecture
 from space.cost import cost
 from space.lower import lower
@@ -85,27 +85,30 @@ def latency(architectures: Sequence[Architecture], deployment: Deployment, *, ba
                for name, value in seen.items()}  # fmt: skip
     for place, index in enumerate(fit):
         detail = {**machine, **runners[place].detail}
-        rows[index] = _summary(result.wall_ms[place], result.cpu_ms[place], deployment, backend, detail)
+        rows[index] = _summary(result, place, deployment, backend, detail)
         if extras:
             rows[index] += _extras(architectures[index], deployment, backend, runners[place])
     return rows
 
 
-def _summary(wall_ms: Array, cpu_ms: Array, deployment: Deployment, backend: str,
+def _summary(result: Race, place: int, deployment: Deployment, backend: str,
              detail: dict[str, Any]) -> list[Measurement]:  # fmt: skip
+    wall_ms = result.wall_ms[place]
     p25, median, p75, p90 = (float(x) for x in np.percentile(wall_ms, [25, 50, 75, 90]))
     detail = {**detail, "spread": "interquartile range", "noisy": bool(median > (1 + NOISY) * p25)}
     values = {
         "latency_ms": p25,
         "latency_median_ms": median,
         "latency_p90_ms": p90,
-        "latency_cpu_ms": float(np.mean(cpu_ms)),
+        "latency_cpu_ms": None if result.cpu_problem else float(np.mean(result.cpu_ms[place])),
         "images_per_second": deployment.batch * 1e3 / p25,
     }
     rows = []
     for name, value in values.items():
         spread = p75 - p25 if name == "latency_ms" else None
-        rows.append(runtime_row(name, value, deployment, backend, n=len(wall_ms), spread=spread, detail=detail))
+        reason = result.cpu_problem if value is None else None
+        rows.append(runtime_row(name, value, deployment, backend, n=len(wall_ms) if reason is None else 0,
+                                spread=spread, detail=detail, reason=reason))  # fmt: skip
     return rows
 
 

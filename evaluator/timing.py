@@ -31,6 +31,24 @@ class Race:
     load_average_before: float
     load_average_after: float
 
+    @property
+    def cpu_problem(self) -> str | None:
+        """Why `cpu_ms` says nothing; None where it can be read."""
+        return coarse(self.cpu_ms)
+
+
+def coarse(cpu_ms: Array | Sequence[float]) -> str | None:
+    """Why these processor times say nothing, or None: a run that took none was timed by a clock that stood still.
+
+    Under gVisor the clock of a process with several threads moves in steps of 4 ms, and always at the same runs.
+    """
+    times = np.asarray(cpu_ms)
+    if (times > 0).all():
+        return None
+    steps = times[times > 0]
+    size = f"in steps of about {float(np.min(steps)):.2g} ms" if len(steps) else "too rarely"
+    return f"the clock of processor time moves {size} here"
+
 
 def race(runs: Sequence[Callable[[], object]], *, rounds: int = ROUNDS, warm_up: int = WARM_UP, seed: int = 0) -> Race:
     """Time each of `runs`, which returns when its work is done, once a round. Nothing else of ours may run.

@@ -363,6 +363,7 @@ def rows_of(run: Mapping[str, Any], deployment: Any, device: str, detail: dict[s
     from evaluator.metrics import METRICS
     from evaluator.profile import NOISY
     from evaluator.record import Measurement
+    from evaluator.timing import coarse
 
     place = {"unit": METRICS["latency_ms"].unit, "device": device, "backend": run["backend"],
              "deployment": deployment.id, "batch": deployment.batch, "precision": deployment.precision,
@@ -377,13 +378,17 @@ def rows_of(run: Mapping[str, Any], deployment: Any, device: str, detail: dict[s
         **{f"{key}_after": value for key, value in run["after"].items()},
     }
     values = {"latency_ms": found["p25"], "latency_median_ms": found["median"], "latency_p90_ms": found["p90"]}
-    if run["cpu_ms"]:
-        values["latency_cpu_ms"] = statistics.fmean(_times(run["cpu_ms"], least=0.0))
-    return [
+    rows = [
         Measurement(metric=name, value=value, n=len(run["wall_ms"]), detail=detail,
                     spread=found["p75"] - found["p25"] if name == "latency_ms" else None, **place)
         for name, value in values.items()
     ]  # fmt: skip
+    if run["cpu_ms"]:
+        times = _times(run["cpu_ms"], least=0.0)
+        problem = coarse(times)
+        rows.append(Measurement(metric="latency_cpu_ms", value=None if problem else statistics.fmean(times),
+                                n=0 if problem else len(times), reason=problem, detail=detail, **place))  # fmt: skip
+    return rows
 
 
 def _statistics(run: Mapping[str, Any]) -> dict[str, float]:

@@ -11,12 +11,12 @@ import pytest
 from evaluator import machine, oracle
 from evaluator.machine import Unreadable, energy_mj, reading
 from evaluator.metrics import METRICS
-from evaluator.profile import EXTRAS, latency, paper
+from evaluator.profile import EXTRAS, _summary, latency, paper
 from evaluator.quantised import calibration_images, quantisation_loss
 from evaluator.record import Deployment, Fidelity, Job, environment
 from evaluator.repeatability import main, random_architectures
 from evaluator.tasks import TASKS
-from evaluator.timing import race
+from evaluator.timing import Race, coarse, race
 from space.architecture import Architecture, Head, Stage, Stem
 
 PLACE = Deployment(height=64, width=64, batch=2, precision="int8")
@@ -171,3 +171,18 @@ def test_repeatability_prints_agreement_machine_and_versions(capsys):
 def test_repeatability_refuses_bad_input_in_one_line(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_processor_clock_that_stands_still_gives_no_time_but_a_reason():
+    fine, rng = np.full((3, 50), 1.5), np.random.default_rng(0)
+    assert coarse(fine) is None
+    # A clock with steps of 4 ms, seen over runs of 1.4 ms: what it says of one candidate depends on when it ticks.
+    ends = np.cumsum(np.full(150, 1.4)) + rng.random()
+    stepped = np.diff(np.floor(np.concatenate([[0.0], ends]) / 4) * 4).reshape(3, 50)
+    assert "in steps of about 4 ms" in coarse(stepped)
+    assert "too rarely" in coarse(np.zeros((2, 5)))
+    race = Race(wall_ms=np.full((3, 50), 1.4), cpu_ms=stepped, load_average_before=0.0, load_average_after=0.0)
+    by = {row.metric: row for row in _summary(race, 0, Deployment(), "onnxruntime", {})}
+    assert (by["latency_cpu_ms"].value, by["latency_cpu_ms"].n) == (None, 0)
+    assert by["latency_cpu_ms"].reason == race.cpu_problem
+    assert by["latency_ms"].value == pytest.approx(1.4)
