@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -123,6 +124,16 @@ def test_choices_are_links_in_the_url_and_back_undoes_them(several: str, open_pa
     assert stands(page).inner_text("#macs p") == said
     page.go_back()
     page.wait_for_selector("#macs p:has-text('onnxruntime')")
+
+
+def test_first_screen_and_devices_say_the_same_of_what_is_not_measured(several: str, open_page: Open) -> None:
+    page = stands(open_page(f"{several}/devices?study=default"))
+    row = page.inner_text("#places tr:has-text('ncnn')")
+    share = re.search(r"(\d+ of \d+) · (not measured \(\d+ %\))", row)
+    assert share, row
+    page.goto(f"{several}/?study=default&dev=board5/ncnn/int8")
+    page.wait_for_selector("#device-choice p:has-text('Measured')")
+    assert f"{share[1]}; {share[2]}." in page.inner_text("#device-choice")
 
 
 def test_the_header_leads_from_page_to_page_in_the_same_study(several: str, open_page: Open) -> None:
