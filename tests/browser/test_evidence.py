@@ -112,6 +112,25 @@ def test_pages_fit_and_have_names_order_and_contrast_in_both_themes(
         assert page.evaluate(AUDIT) == []
 
 
+def test_bars_of_importance_are_alike_and_seven_columns_fit(demo: str, open_page: Open) -> None:
+    page = stands(open_page(f"{demo}/analysis"))
+    sizes = """(() => {
+        const box = document.querySelector('#importance .scroll'), rows = [...box.querySelectorAll('tbody tr')];
+        const cells = [...rows[0].cells].map(cell => cell.getBoundingClientRect().width);
+        return {cells, inside: box.clientWidth, wide: box.scrollWidth, page: document.documentElement.scrollWidth,
+                bars: [...box.querySelectorAll('.marked')].map(bar => bar.getBoundingClientRect().width)};
+    })()"""
+    for width in (1440, 1024):
+        page.set_viewport_size({"width": width, "height": 900})
+        found = page.evaluate(sizes)
+        assert len(set(found["bars"])) == 1, found["bars"]
+        assert len(found["cells"]) == 7, "three objectives and three other places"
+        assert found["page"] == width
+        if width == 1440:
+            assert found["wide"] <= found["inside"]
+            assert sum(found["cells"]) + max(found["cells"][1:]) <= found["inside"], "a fourth place fits"
+
+
 def test_choices_are_links_in_the_url_and_back_undoes_them(several: str, open_page: Open) -> None:
     page = stands(open_page(f"{several}/devices?study=default"))
     page.click("#macs summary:has-text('On')")
