@@ -13,7 +13,7 @@ from dashboard.demo import unpacked
 from search.store import Store
 from tests.browser.conftest import serving
 from tests.browser.test_dashboard import until
-from tests.databases import add, build, config
+from tests.databases import add, build, config, verify
 from tests.places import spread
 
 pytestmark = pytest.mark.browser
@@ -191,3 +191,56 @@ def test_a_running_study_fills_the_page(serve: Callable[[Path], str], open_page:
         add(store, study.id, 6, 6)
         until(page, f"document.querySelector('h1 + p').innerText !== {before!r}")
         stands(page)
+
+
+HEAD = """(() => {
+    const box = document.querySelector('.told').getBoundingClientRect(), shown = [], cut = [];
+    const parts = [...document.querySelectorAll('#badge, .kept, .parts > *, #age')].filter(part => part.textContent);
+    for (const part of parts) {
+        const {left, right, top, bottom} = part.getBoundingClientRect(), inside = part.closest('.told');
+        if (inside && top >= box.bottom - 1) continue;
+        shown.push(part.textContent);
+        const free = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+        if (right > innerWidth || (inside && right > box.right + 1) || !part.contains(free)) cut.push(part.textContent);
+    }
+    return {shown, cut, wide: document.documentElement.scrollWidth,
+            right: Math.max(...[...document.querySelectorAll('.top > *')].map(e => e.getBoundingClientRect().right))};
+})()"""
+
+WHOLE = "[...document.querySelectorAll('.kept, .parts')].map(part => part.textContent).join('')"
+
+
+@pytest.mark.parametrize("state", ["running", "complete"])
+def test_the_status_drops_whole_words_as_the_window_narrows(
+    serve: Callable[..., str], open_page: Open, tmp_path: Path, state: str
+) -> None:
+    path, other = tmp_path / "csp.db", tmp_path / "other.db"
+    build(str(path), 40, state=state, budget=1200)
+    if state == "complete":
+        verify(str(path))
+        build(str(path), 6, name="second, which has a long name of many words")
+        build(str(other), 3)
+    url = serve(path, other) if state == "complete" else serve(path)
+    for place in ("/?study=default&db=csp.db", "/devices?study=default&db=csp.db"):
+        page = open_page(url + place)
+        until(page, "document.querySelector('#progress').textContent.includes('updated')")
+        whole = page.evaluate(WHOLE)
+        counts = []
+        for width in (1920, 1440, 1280, 1024, 720):
+            page.set_viewport_size({"width": width, "height": 768})
+            found = page.evaluate(HEAD)
+            assert found["cut"] == []
+            assert found["wide"] == width
+            assert found["right"] <= width
+            assert found["shown"][0] == {"running": "searching", "complete": "complete"}[state]
+            assert whole.startswith(found["shown"][1]), "the count always stands"
+            assert page.evaluate(WHOLE) == whole, "read aloud in full"
+            counts.append([re.sub(r"^updated.*", "updated", each) for each in found["shown"]])
+        title = page.get_attribute("#status", "title")
+        assert "on the front" in title
+        assert "updated" in title
+        assert counts[0][-1] == "updated"
+        assert [len(each) for each in counts[:4]] == sorted((len(each) for each in counts[:4]), reverse=True)
+        assert all(each == counts[0][: len(each)] for each in counts), "words go from the end"
+        if state == "complete":
+            assert any(" verified · " in part for part in counts[0]), "the two verdicts go together"
