@@ -169,7 +169,24 @@ def groups(frame: Columns, axis: str) -> Groups:
         return _by_edges(values, edges, [_span(low, high, whole) for low, high in zip(edges, ends)])
     place = {text: number for number, text in enumerate(found)}
     moved = np.array([*(place.get(text, -1) for text in texts), -1])
-    return Groups(labels=found, index=moved[index])
+    return Groups(labels=_shortened(found), index=moved[index])
+
+
+def _shortened(texts: Sequence[str]) -> list[str]:
+    """`0.5/0.666667` as `0.5/0.667`, but where two would become one."""
+    found = ["/".join(_three_digits(part) for part in text.split("/")) for text in texts]
+    return [short if found.count(short) == 1 else text for short, text in zip(found, texts, strict=True)]
+
+
+def _three_digits(text: str) -> str:
+    """A number with a fraction at three significant digits; any other text as it is."""
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    if not math.isfinite(value) or value % 1 == 0:
+        return f"{value:.0f}" if math.isfinite(value) and abs(value) < 1e15 else text
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
 
 
 def factored(frame: Columns, axis: str) -> tuple[Any, list[str]]:
@@ -181,9 +198,9 @@ def factored(frame: Columns, axis: str) -> tuple[Any, list[str]]:
 def _span(low: float, high: float, whole: bool) -> str:
     """Values from `low` to below `high`, of which NaN is open, as a person says it."""
     if math.isnan(high):
-        return f"{low:g} and more"
+        return f"{_three_digits(str(low))} and more"
     if not whole:
-        return f"{low:g} to {high:g}"
+        return f"{_three_digits(str(low))} to {_three_digits(str(high))}"
     return f"{low:g}" if high - low <= 1 else f"{low:g} to {high - 1:g}"
 
 

@@ -20,17 +20,7 @@ from dashboard.targets import where
 from search.store import StoreError
 
 PAGES = {page.PATH: page for page in (devices, analysis, studies)}
-NAVIGATION = {"/": "Candidates", "/devices": "Devices", "/analysis": "Analysis", "/studies": "Studies"}
 CHARTS = {"type": "evidence", "name": ALL}
-
-
-def navigation(path: str, query: str | None) -> list[html.A]:
-    """Links to the pages, of the same study."""
-    study = {"study": read(query).get("study", "")}
-    return [
-        html.A(text, href=link(target, study), **({"aria-current": "page"} if path == target else {}))
-        for target, text in NAVIGATION.items()
-    ]
 
 
 def stands(path: str | None, snapshot: Snapshot) -> bool:

@@ -26,16 +26,28 @@ MOST = 400
 """Dominated candidates drawn in one panel at most: a random draw of them, always the same."""
 SHOWN = 12
 """Panels drawn at most."""
+COMMON = 3.0
+"""Panels share a latency axis up to this ratio of their largest values: beyond it the fastest front is one stroke."""
 
 
 def columns_for(count: int) -> int:
-    """Panels beside each other."""
-    return min(3, max(1, count))
+    """Panels beside each other: as few places as possible stay empty in the last row, and no panel stands alone."""
+    if count <= 4:
+        return (1, 1, 2, 3, 2)[count]
+    return min((4, 3), key=lambda wide: -min(count, SHOWN) % wide)
 
 
 def height_for(count: int) -> int:
     """Pixels that so many panels need."""
-    return 40 + 270 * math.ceil(min(count, SHOWN) / columns_for(count))
+    return 60 + 260 * math.ceil(min(count, SHOWN) / columns_for(count))
+
+
+def common_end(frame: Columns, shown: Sequence[Place], score: str) -> float | None:
+    """Where a latency axis of all panels ends; None where their values differ too much for one."""
+    known = np.isfinite(measured(frame, score))
+    slowest = (np.fmax(place.measured, place.predicted)[known] for place in shown)
+    ends = [float(np.nanmax(values)) for values in slowest if np.isfinite(values).any()]
+    return max(ends) if ends and max(ends) <= COMMON * min(ends) else None
 
 
 def fronts(frame: Columns, found: Sequence[Place], score: str, theme: Theme) -> go.Figure:
@@ -43,27 +55,28 @@ def fronts(frame: Columns, found: Sequence[Place], score: str, theme: Theme) -> 
     shown = list(found)[:SHOWN]
     across = columns_for(len(shown))
     down = math.ceil(len(shown) / across)
-    titles = [html.escape(_cut(place.label)) for place in shown]
+    titles = [f"{_cut(place.title)}<br>{_cut(place.runtime)}" for place in shown]
     figure = make_subplots(rows=down, cols=across, shared_yaxes="all", subplot_titles=titles, horizontal_spacing=0.03,
-                           vertical_spacing=min(0.2, 0.26 / down))  # fmt: skip
+                           vertical_spacing=min(0.25, 0.3 / down), x_title="latency (ms)",
+                           y_title=FIELDS[score].title)  # fmt: skip
     score_values = measured(frame, score)
     for index, place in enumerate(shown):
         where = {"row": index // across + 1, "col": index % across + 1}
         for origin, values in (("predicted", place.predicted), ("measured", place.measured)):
             _cloud(figure, frame, values, score_values, score, origin, theme, where, first=_first(shown, index, origin))
     style(figure, theme)
-    figure.update_layout(margin={"l": 8, "r": 8, "t": 44, "b": 8}, dragmode=False,
+    figure.update_layout(margin={"l": 56, "r": 8, "t": 60, "b": 54}, dragmode=False,
                          legend={"orientation": "h", "x": 0, "y": 1.0, "yref": "container", "yanchor": "top",
                                  "itemclick": False, "itemdoubleclick": False})  # fmt: skip
     figure.update_annotations(font={"size": 12, "color": theme.ink})
-    figure.update_xaxes(**axis("latency (ms)", theme, rangemode="tozero"))
+    end = common_end(frame, shown, score)
+    figure.update_xaxes(**axis("", theme, **({"rangemode": "tozero"} if end is None else {"range": [0, 1.05 * end]})))
     figure.update_yaxes(**axis("", theme))
-    figure.update_yaxes(title={"text": FIELDS[score].title, "standoff": 6}, col=1)
     return figure
 
 
-def _cut(text: str, most: int = 46) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(text: str, most: int = 32) -> str:
+    return html.escape(text if len(text) <= most else f"{text[: most - 1]}…")
 
 
 def _first(shown: Sequence[Place], index: int, origin: str) -> bool:

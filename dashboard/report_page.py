@@ -44,7 +44,8 @@ def report(database: Database, snapshot: Snapshot) -> str:
     on = front_over(frame, objectives, done)
     sections = [
         _head(snapshot), _answer(frame, objectives, done), _figures(frame, objectives, done),
-        _front(frame, objectives, on), _sure(frame, objectives[0]), _matters(frame, objectives[0]),
+        _front(frame, objectives, on), _remarks(database, snapshot),
+        _sure(frame, objectives[0]), _matters(frame, objectives[0]),
         _devices(database, snapshot), _failures(frame),
         _settings(config), _environments(database.ask(lambda store: _machines(store, frame, on, done))),
         _again(snapshot),
@@ -220,6 +221,29 @@ def _front(frame: Columns, objectives: Sequence[str], on: Mask) -> Markup:
     head = ["#", "Candidate", "Block · fusion · head", "Verification", *(FIELDS[name].label for name in names)]
     listed = ([*_named(frame, int(row)), *_cells(frame, int(row), names)] for row in kept)
     return _section("The front", _note(said), _table("Members of the front, by cost", head, listed, 4))
+
+
+def _remarks(database: Database, snapshot: Snapshot) -> Markup:
+    """What people pinned, tagged and noted, pins first; nothing where there is none."""
+    study, frame = snapshot.study, snapshot.columns
+    assert study is not None
+    assert frame is not None
+    pins, tags, notes = database.ask(lambda store: (store.pins(study.id), store.tagged(), store.noted()))
+    places = {identity: row for row, identity in enumerate(frame.ids)}
+    found = [each for each in dict.fromkeys([*pins, *sorted({*tags, *notes}, key=lambda each: places.get(each, 0))])
+             if each in places]  # fmt: skip
+    if not found:
+        return Markup("")
+    said = "Pins are of this study; notes and tags are of the network, in every study of this database."
+    if len(found) > MOST:
+        said += f" The first {MOST:,} of {len(found):,} stand here."
+    rows = [
+        [*_named(frame, places[each])[:3], "pinned" if each in pins else "", ", ".join(tags.get(each, [])),
+         Markup('<div class="remark">{}</div>').format(notes[each].text) if each in notes else ""]
+        for each in found[:MOST]
+    ]  # fmt: skip
+    head = ["#", "Candidate", "Block · fusion · head", "Pinned", "Tags", "Note"]
+    return _section("Pins, tags and notes", _note(said), _table("What people said of candidates", head, rows, 6))
 
 
 # -- how sure it is

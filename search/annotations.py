@@ -79,6 +79,12 @@ class Annotations:
             row = connection.execute(query).mappings().first()
             return Note(**row) if row else None
 
+    def noted(self) -> dict[str, Note]:
+        """Notes of every architecture that has one."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(notes.c.architecture_id, notes.c.text, notes.c.updated_at))
+            return {identity: Note(text=text, updated_at=at) for identity, text, at in rows}
+
     def set_note(self, architecture_id: str, text: str) -> None:
         """Replace the note on an architecture; an empty one is removed.
 

@@ -426,8 +426,8 @@ class Store(Annotations):
         highest rung reached under its task and recipe (the mean, where that seed is missing), its spread and n are over
         all seeds; a deployment metric is the newest value for the study's deployment, runtime and machine; one on a
         device (`latency_ms@pi5`) is as predicted. Of the verification (`search.verification`): `verified_<score>` (mean
-        over its seeds), `verified_<score>_spread`, `verified_<score>_n`, `front_share` and `verdict`. Missing is NaN,
-        also in text columns that have other values.
+        over its seeds), `verified_<score>_spread` (of one training, pooled), `verified_<score>_n`,
+        `front_share` and `verdict`. Missing is NaN, also in text columns that have other values.
         Raises StoreError if there is no such study.
         """
         from search.frame import build

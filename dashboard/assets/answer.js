@@ -141,11 +141,7 @@ function rival(table, view, row) {
   return near && { name: `${near.name} (published, counted here)`, value: (name) => near.costs[name] };
 }
 
-/** How much better or worse a row is than another, in a word as well as in colour. */
-export function difference(table, name, row, other) {
-  return changed(table.field(name), table.num(name)[row], table.num(name)[other], `against pinned #${table.number(other)}`);
-}
-
+/** How much better or worse a value is than another, in a word as well as in colour. */
 function changed(field, value, base, title) {
   const change = value - base;
   if (base === undefined || change !== change) return h("dd", { class: "difference", title: `${title}: not comparable` }, "–");

@@ -5,7 +5,7 @@ import { parse, format, defaults, SHOWN } from "./view.js";
 import { pick } from "./model.js";
 import { Plot, plotly } from "./plot.js";
 import { Rail } from "./rail.js";
-import { Answer, dialog, difference, exportDialog } from "./answer.js";
+import { Answer, dialog, exportDialog } from "./answer.js";
 import { Grid, href } from "./table.js";
 import { toolbar } from "./toolbar.js";
 import { Elsewhere } from "./elsewhere.js";
@@ -242,15 +242,14 @@ function along(by) {
   say(`#${table.number(row)}: ${fields.map((name) => `${table.field(name).label} ${bare(table.field(name), table.num(name)[row])} ${table.field(name).unit}`).join(", ")}`);
 }
 
+/** The page of the pinned candidates beside each other, of the same study, database and device. */
 function compare() {
   const rows = view.pinned.map((number) => table.rowOf(number)).filter((row) => row >= 0).slice(0, 6);
   if (rows.length < 2) { say("Pin two candidates to compare them"); $("hint").textContent = "Pin two candidates to compare them: p pins the chosen one, or the answer."; return; }
-  const names = table.header.axes.filter((name) => table.has(name) && name !== "number");
-  const cells = (name) => rows.map((row, at) => h("td", { class: "number" }, bare(table.field(name), table.num(name)[row]), at ? difference(table, name, row, rows[0]) : null));
-  dialog("Pinned candidates", h("div", { class: "scroll", tabindex: 0 }, h("table", {},
-    h("thead", {}, h("tr", {}, h("th", {}, ""), rows.map((row) => h("th", { scope: "col" }, h("a", { href: href(table, row) }, `#${table.number(row)}`))))),
-    h("tbody", {}, ["block", "fusion", "head", "verdict"].map((name) => h("tr", {}, h("th", { scope: "row" }, table.field(name).label), rows.map((row) => h("td", { class: "number" }, table.label(name, row))))),
-      names.map((name) => h("tr", {}, h("th", { scope: "row" }, table.field(name).label, h("span", { class: "unit" }, ` ${table.field(name).unit}`)), cells(name)))))));
+  write(); // so that Back shows the same view
+  const given = new URLSearchParams(window.location.search), kept = ["study", "db", "dev"].filter((name) => given.get(name)).map((name) => [name, given.get(name)]);
+  const tail = kept.length ? `&${new URLSearchParams(kept)}` : "";
+  window.location.href = `/compare?ids=${rows.map((row) => table.id(row)).join(",")}${tail}`;
 }
 
 function help() {

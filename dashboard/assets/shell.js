@@ -38,10 +38,13 @@ const stays = () => /^\/(devices|analysis|explore|studies|table|parallel)\/?$/.t
 
 function head(fresh) {
   const place = document.getElementById("status"), studies = document.getElementById("studies");
-  const key = JSON.stringify([fresh.progress, fresh.state, fresh.message, fresh.studies, fresh.study, fresh.databases]);
+  const key = JSON.stringify([fresh.progress, fresh.studies, fresh.study, fresh.databases]);
   if (place.dataset.key === key) return;
   place.dataset.key = key;
-  place.replaceChildren(...(fresh.word ? [h("span", { class: `badge ${fresh.state}`, title: fresh.message }, fresh.word)] : []), h("span", { id: "progress" }, fresh.progress));
+  // What does not fit is left out from the end, in whole words (style.css .told): the two verdicts go together.
+  const [first, ...rest] = fresh.progress.split(/(?<! verified) · /);
+  place.querySelector(".kept").textContent = first;
+  place.querySelector(".parts").replaceChildren(...rest.map((text) => h("span", {}, ` · ${text}`)));
   if (fresh.databases?.length) {
     studies.replaceChildren(everywhere(fresh));
   } else if (fresh.studies.length > 1) {
@@ -49,7 +52,7 @@ function head(fresh) {
     select.addEventListener("change", () => { window.location.href = `${stays() ? window.location.pathname : "/"}?${new URLSearchParams({ study: select.value })}`; });
     studies.replaceChildren(select);
   } else {
-    studies.replaceChildren(h("span", { class: "study-name", title: "study" }, fresh.study));
+    studies.replaceChildren(h("span", { class: "study-name", title: `study ${fresh.study}` }, fresh.study));
   }
 }
 
@@ -65,14 +68,22 @@ function everywhere(fresh) {
 }
 
 function age() {
-  const place = document.getElementById("age");
   if (!latest) return;
-  const since = (Date.now() - readAt) / 1000;
-  place.classList.toggle("stale", Boolean(latest.problem));
-  place.textContent = latest.problem ? `stale ${ago(latest.read + since)}: ${latest.problem}`
-    : latest.phase === "ready" ? `updated ${ago(latest.changed + since)} ago`
-      : document.querySelector(".explorer:not([hidden]), .candidate, .evidence") ? `the database is ${latest.phase}; this is the last that was read` : "";
+  const since = (Date.now() - readAt) / 1000, ready = latest.phase === "ready", gone = Boolean(latest.problem) || !ready;
+  const shown = document.querySelector(".explorer:not([hidden]), .candidate, .evidence");
+  const said = latest.problem || (ready ? `updated ${ago(latest.changed + since)} ago` : shown ? `the database is ${latest.phase}; this is the last that was read` : "");
+  const word = latest.problem ? `stale ${ago(latest.read + since)}` : ready || !shown ? latest.word : latest.phase;
+  const place = document.getElementById("age"), badge = document.getElementById("badge");
+  place.classList.toggle("stale", gone);
+  put(place, said);
+  badge.className = `badge ${gone && word ? "stale" : latest.state}`;
+  badge.hidden = !word;
+  put(badge, word);
+  document.getElementById("status").title = [word, latest.progress, said, latest.message].filter(Boolean).join(" · ");
 }
+
+/** Nothing is written that stands there already: a selection and a hint stay. */
+function put(place, text) { if (place.textContent !== text) place.textContent = text; }
 
 document.getElementById("theme-toggle").addEventListener("click", () => window.cspTheme.toggle());
 document.getElementById("copy").addEventListener("click", async (event) => {

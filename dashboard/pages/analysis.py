@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from search.columns import Columns
 
 PATH = "/analysis"
-Targets = dict[str, tuple[str, Any]]
-"""Label and losses by name."""
 TOPS = {"10": "top tenth", "25": "top quarter", "50": "top half"}
 FUSIONS = {"fusion-first": "first", "fusion-last": "last", "CSPPeleeNet": "csp"}
 HEAD_COLUMNS = ("macs", "latency_ms", "ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "accuracy")
@@ -73,6 +71,25 @@ def choices(frame: Columns, config: Mapping[str, Any], query: str) -> Choices:
         columns=choice(given, "across", axes, "partial_ratio" if rows != "partial_ratio" else "fusion"),
         by=choice(given, "curves", ["", *axes]),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What importance is taken for: a metric of the study, or the latency on another place."""
+
+    title: str
+    detail: str
+    losses: Any
+    """Of each candidate, less is better; NaN where unknown."""
+    elsewhere: bool = False
+
+    @property
+    def known(self) -> int:
+        """Candidates that have it."""
+        return int(np.isfinite(self.losses).sum())
+
+
+Targets = dict[str, Target]
 
 
 def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
@@ -135,16 +152,21 @@ def _search_facts(database: Database, snapshot: Snapshot) -> tuple[effects.Histo
 
 
 def targets(database: Database, snapshot: Snapshot) -> Targets:
-    """What importance is taken for: name -> label and losses; the study's metrics, then other places' latencies."""
+    """What importance is taken for: the study's metrics, then other places' latencies."""
     assert snapshot.columns is not None
     assert snapshot.study is not None
     frame, config = snapshot.columns, snapshot.study.config
-    found = {name: (FIELDS[name].label, effects.loss(frame, name)) for name in effects.metrics_of(frame, config)}
+    found = {}
+    for name in effects.metrics_of(frame, config):
+        base, _, where = name.partition("@")
+        detail = f"on {where}" if where else ""
+        found[name] = Target(title=FIELDS[base].label, detail=detail, losses=effects.loss(frame, name))
     done = complete(frame)
     for place in database.places(snapshot):
-        values = np.where(done, place.measured, np.nan)
-        if not place.host and np.isfinite(values).sum() >= FEWEST:
-            found[place.key] = (f"Latency on {place.label}", values)
+        there = Target(title=place.title, detail=place.runtime, losses=np.where(done, place.measured, np.nan),
+                       elsewhere=True)  # fmt: skip
+        if not place.host and there.known >= FEWEST:
+            found[place.key] = there
     return found
 
 
@@ -154,7 +176,7 @@ def importances(database: Database, snapshot: Snapshot, top: str) -> tuple[Targe
     assert frame is not None
 
     def compute() -> dict[str, dict[str, Importance]]:
-        return effects.importances(frame, {name: values for name, (_, values) in wanted.items()}, int(top) / 100)
+        return effects.importances(frame, {name: each.losses for name, each in wanted.items()}, int(top) / 100)
 
     return wanted, database.kept(snapshot, f"importance {top}", compute)
 
@@ -163,19 +185,14 @@ def importance_section(frame: Columns, wanted: Targets, found: dict[str, dict[st
                        chosen: Choices) -> html.Section:  # fmt: skip
     """One column an objective or device, one row an axis."""
     title = "Which axes matter"
-    known = {name: int(np.isfinite(values).sum()) for name, (_, values) in wanted.items()}
-    if max(known.values(), default=0) < FEWEST:
-        return section(title, note(f"Needs {FEWEST} complete candidates; there are {max(known.values(), default=0)}."),
+    most = max((each.known for each in wanted.values()), default=0)
+    if most < FEWEST:
+        return section(title, note(f"Needs {FEWEST} complete candidates; there are {most}."),
                        name="importance", wide=True)  # fmt: skip
-    found = {name: each for name, each in found.items() if each and known[name] >= FEWEST}
+    found = {name: each for name, each in found.items() if each and wanted[name].known >= FEWEST}
     if not found:
         return section(title, note("All complete candidates have equal values: nothing tells them apart."),
                        name="importance", wide=True)  # fmt: skip
-    totals = {name: sum(each.value for each in column.values()) or 1.0 for name, column in found.items()}
-    axes = sorted(effects.axes_of(frame), key=lambda axis: -max(
-        found[name][axis].value / totals[name] for name in found))  # fmt: skip
-    body = [[FIELDS[axis].label, *(_share(found[name][axis], totals[name]) for name in found)] for axis in axes]
-    head = ["Axis", *(html.Span(two_lines(wanted[name][0], f"n {known[name]:,}")) for name in found)]
     return section(
         title,
         html.Div([
@@ -184,9 +201,37 @@ def importance_section(frame: Columns, wanted: Targets, found: dict[str, dict[st
                  "level."),
             chips("The best are the", TOPS, chosen.top, PATH, chosen.given, "top", "10"),
         ], className="section-head"),
-        table("Importance of each axis for each objective, shares", head, body),
+        _importance_table(effects.axes_of(frame), {name: wanted[name] for name in found}, found),
         name="importance", wide=True,
     )  # fmt: skip
+
+
+def _importance_table(axes: list[str], shown: Targets, found: Mapping[str, Mapping[str, Importance]]) -> html.Div:
+    totals = {name: sum(each.value for each in column.values()) or 1.0 for name, column in found.items()}
+    axes = sorted(axes, key=lambda axis: -max(found[name][axis].value / totals[name] for name in found))
+    caption = "Importance of each axis for each objective and on each device, shares"
+    rows = [
+        html.Tr([html.Th("Candidates", scope="row"),
+                 *(html.Td(f"{each.known:,}", className="importance-n") for each in shown.values())], className="few"),
+        *(html.Tr([html.Th(FIELDS[axis].label, scope="row"),
+                   *(html.Td(_share(found[name][axis], totals[name])) for name in found)]) for axis in axes),
+    ]  # fmt: skip
+    head = html.Thead(_importance_head(list(shown.values())))
+    label = html.Caption(caption, className="visually-hidden")
+    return scroll(html.Table([label, head, html.Tbody(rows)]), caption)
+
+
+def _importance_head(shown: list[Target]) -> list[html.Tr]:
+    """The study's own metrics, and under one heading the places whose latency it is."""
+    own = [each for each in shown if not each.elsewhere]
+    places = [html.Th(two_lines(each.title, each.detail), scope="col") for each in shown if each.elsewhere]
+    down = {"rowSpan": 2} if places else {}
+    first = [html.Th("Axis", scope="col", **down),
+             *(html.Th(two_lines(each.title, each.detail), scope="col", **down) for each in own)]  # fmt: skip
+    if not places:
+        return [html.Tr(first)]
+    return [html.Tr([*first, html.Th("Latency on", scope="colgroup", colSpan=len(places), className="group")]),
+            html.Tr(places)]  # fmt: skip
 
 
 def _share(found: Importance, total: float) -> html.Span:

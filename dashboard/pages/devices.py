@@ -63,15 +63,17 @@ def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
     lead = (f"{len(found)} place{'s' if len(found) > 1 else ''} on {count} device{'s' if count > 1 else ''}: each a "
             "device, a runtime and a precision. Measured and predicted never share a line.")  # fmt: skip
     score, shown = objectives_of(config)[0], found[: figures_devices.SHOWN]
-    fronts = f"{FIELDS[score].label} over latency, one panel a place; measured filled, predicted hollow."
+    one = figures_devices.common_end(frame, shown, score) is not None
+    scale = "" if len(shown) < 2 else ", all on one scale" if one else ", each on its own scale"
+    fronts = f"{FIELDS[score].label} over latency, one panel a place{scale}; measured filled, predicted hollow."
     left = f" The first {len(shown)} of {len(found)}." if len(shown) < len(found) else ""
     ranks, networks = ranking(frame, found), same_network(frame, found, score, query, snapshot.study.name)
     return page(
         "Devices",
         lead,
         [
-            alone(found) if count == 1 else None,
-            section("Where latencies are known", coverage(found, done), name="places", wide=True),
+            section("Where latencies are known", coverage(found, done), alone(found) if count == 1 else None,
+                    name="places", wide=True),
             section("A front for each place", note(fronts, left),
                     chart("fronts", fronts, figures_devices.height_for(len(shown))), name="fronts", wide=True),
             section("Do they rank networks alike?", *ranks, name="ranking", wide=len(found) > 2),
@@ -95,19 +97,6 @@ def figures(database: Database, snapshot: Snapshot, query: str, theme: Theme) ->
     }
 
 
-def alone(found: Sequence[Place]) -> html.Section:
-    """What to do where one device is all that is known."""
-    return section(
-        "Only one device so far",
-        html.P([
-            f"All latencies are of {found[0].title}. To see others here: name them in the study, ",
-            html.Code('limits = ["latency_ms@pi5 <= 40"]'), ", which predicts them, or take a bundle of networks to "
-            "the device and bring its results back, ", html.Code("python -m search.bundle --front -o bundle.zip"), ".",
-        ]),
-        name="alone", wide=True,
-    )  # fmt: skip
-
-
 def coverage(found: Sequence[Place], done: Any) -> html.Div:
     """One row a place: how many are measured and predicted, how fast, how good the prediction is."""
     rows = []
@@ -127,10 +116,10 @@ def coverage(found: Sequence[Place], done: Any) -> html.Div:
         rows.append(
             html.Tr(
                 [
-                    html.Th([place.title, html.Span(" this study’s own", className="badge") if place.host else ""],
+                    html.Th([place.title, html.Span("this study’s own", className="badge") if place.host else ""],
                             scope="row"),
                     html.Td(place.runtime),
-                    html.Td([_coverage(measured, total), bar(measured / total if total else 0.0)]),
+                    html.Td(covered(measured, total)),
                     html.Td([f"{predicted:,}", html.Span(f" {said}", className="unit")] if predicted else MISSING),
                     html.Td(span, className="number"),
                     html.Td(checked),
@@ -145,15 +134,24 @@ def coverage(found: Sequence[Place], done: Any) -> html.Div:
     )
 
 
-def _coverage(measured: int, total: int) -> Any:
-    share = f"{measured / total:.0%}".replace("%", " %") if total else "0 %"
+def covered(measured: int, total: int) -> list[Any]:
+    """`59 of 200`, and which share is not, in the words of the first screen (assets/device.js `coverage`)."""
     if not measured:
-        return html.Span("not measured", className="warned")
-    if measured < total / 2:
-        return html.Span(
-            f"not measured ({share})", className="warned", title=f"{measured:,} of {total:,} candidates are"
-        )
-    return f"{measured:,} of {total:,}"
+        return [html.Span("not measured", className="warned")]
+    if measured == total:
+        return [f"{measured:,} of {total:,}", bar(1.0)]
+    share = max(1, math.floor(100 * (total - measured) / total + 0.5))
+    missing = html.Span(f"not measured ({share} %)", className="warned")
+    return [f"{measured:,} of {total:,} · ", missing, bar(measured / total, "short")]
+
+
+def alone(found: Sequence[Place]) -> html.P:
+    """What to do where one device is all that is known."""
+    return note(
+        f"All latencies are of {found[0].title}: to see another device here, name it in the study, ",
+        html.Code('limits = ["latency_ms@pi5 <= 40"]'), ", which predicts it, or take a bundle of networks there and "
+        "bring its results back, ", html.Code("python -m search.bundle --front -o bundle.zip"), ".",
+    )  # fmt: skip
 
 
 def ranking(frame: Columns, found: Sequence[Place]) -> list[Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 HEADER = """
 <a href="#main" class="skip">Skip to the content</a>
 <header class="top">
-  <a href="/" class="brand">CSP Explorer</a>
+  <a href="/" class="brand">CSP <span class="more">Explorer</span></a>
   <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/table">Table</a>
     <a href="/parallel">Parallel</a><a href="/devices">Devices</a>
     <a href="/analysis">Analysis</a><a href="/explore">Explore</a><a href="/studies">Studies</a></nav>
   <span id="studies" class="studies"></span>
-  <span id="status" class="status"></span>
-  <span id="age" class="age"></span>
+  <span id="status" class="status"><span id="badge" class="badge" hidden></span>
+    <span id="progress"><span class="kept"></span><span class="told"><span class="parts"></span><span id="age"
+      class="age"></span></span></span></span>
   <form id="search" role="search"><input id="search-box" type="search" placeholder="Find # or id" autocomplete="off"
     aria-label="Find a candidate by number or id" list="search-found"><datalist id="search-found"></datalist></form>
   <button id="help-open" type="button" aria-label="Keys" title="Keys (?)">?</button>

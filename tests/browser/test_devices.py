@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -179,6 +180,24 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     words = [shlex.split(text) for text in other.locator("dialog pre").all_inner_texts()]
     assert [each[-2:] for each in words] == [["--name", "other's"]] * 2
     assert "no option for Block" in other.inner_text("dialog")
+
+
+def test_pinned_candidates_are_compared_in_the_same_study_database_and_device(
+    serve: Serve, open_page: Open, tmp_path: Path
+) -> None:
+    paths = [tmp_path / "old.db", tmp_path / "new.db"]
+    for path, number in zip(paths, (8, 14), strict=True):
+        build(str(path), number, name="a & b")
+    where = {"db": "new.db", "study": "a & b", "dev": "pi5"}
+    query = urlencode(where)
+    page = on_device(open_page(f"{serve(*paths)}/?{query}&pin=3", fresh=True))
+    page.keyboard.press("c")
+    assert page.inner_text("#said") == "Pin two candidates to compare them"
+    ids = page.evaluate("[3, 1, 2].map(number => csp.table.id(csp.table.rowOf(number)))")
+    page = on_device(open_page(page.url.replace("pin=3", "pin=3,1,2"), fresh=True))
+    page.keyboard.press("c")
+    page.wait_for_selector(".overlay")
+    assert dict(parse_qsl(urlsplit(page.url).query)) == {**where, "ids": ",".join(ids)}
 
 
 def test_a_tab_stays_with_the_database_that_was_chosen(serve: Serve, open_page: Open, tmp_path: Path) -> None:

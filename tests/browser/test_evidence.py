@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from dashboard.demo import unpacked
 from search.store import Store
 from tests.browser.conftest import serving
 from tests.browser.test_dashboard import until
-from tests.databases import add, build, config
+from tests.databases import add, build, config, verify
 from tests.places import spread
 
 pytestmark = pytest.mark.browser
@@ -111,6 +112,25 @@ def test_pages_fit_and_have_names_order_and_contrast_in_both_themes(
         assert page.evaluate(AUDIT) == []
 
 
+def test_bars_of_importance_are_alike_and_seven_columns_fit(demo: str, open_page: Open) -> None:
+    page = stands(open_page(f"{demo}/analysis"))
+    sizes = """(() => {
+        const box = document.querySelector('#importance .scroll'), rows = [...box.querySelectorAll('tbody tr')];
+        const cells = [...rows[0].cells].map(cell => cell.getBoundingClientRect().width);
+        return {cells, inside: box.clientWidth, wide: box.scrollWidth, page: document.documentElement.scrollWidth,
+                bars: [...box.querySelectorAll('.marked')].map(bar => bar.getBoundingClientRect().width)};
+    })()"""
+    for width in (1440, 1024):
+        page.set_viewport_size({"width": width, "height": 900})
+        found = page.evaluate(sizes)
+        assert len(set(found["bars"])) == 1, found["bars"]
+        assert len(found["cells"]) == 7, "three objectives and three other places"
+        assert found["page"] == width
+        if width == 1440:
+            assert found["wide"] <= found["inside"]
+            assert sum(found["cells"]) + max(found["cells"][1:]) <= found["inside"], "a fourth place fits"
+
+
 def test_choices_are_links_in_the_url_and_back_undoes_them(several: str, open_page: Open) -> None:
     page = stands(open_page(f"{several}/devices?study=default"))
     page.click("#macs summary:has-text('On')")
@@ -123,6 +143,16 @@ def test_choices_are_links_in_the_url_and_back_undoes_them(several: str, open_pa
     assert stands(page).inner_text("#macs p") == said
     page.go_back()
     page.wait_for_selector("#macs p:has-text('onnxruntime')")
+
+
+def test_first_screen_and_devices_say_the_same_of_what_is_not_measured(several: str, open_page: Open) -> None:
+    page = stands(open_page(f"{several}/devices?study=default"))
+    row = page.inner_text("#places tr:has-text('ncnn')")
+    share = re.search(r"(\d+ of \d+) · (not measured \(\d+ %\))", row)
+    assert share, row
+    page.goto(f"{several}/?study=default&dev=board5/ncnn/int8")
+    page.wait_for_selector("#device-choice p:has-text('Measured')")
+    assert f"{share[1]}; {share[2]}." in page.inner_text("#device-choice")
 
 
 def test_the_header_leads_from_page_to_page_in_the_same_study(several: str, open_page: Open) -> None:
@@ -161,3 +191,56 @@ def test_a_running_study_fills_the_page(serve: Callable[[Path], str], open_page:
         add(store, study.id, 6, 6)
         until(page, f"document.querySelector('h1 + p').innerText !== {before!r}")
         stands(page)
+
+
+HEAD = """(() => {
+    const box = document.querySelector('.told').getBoundingClientRect(), shown = [], cut = [];
+    const parts = [...document.querySelectorAll('#badge, .kept, .parts > *, #age')].filter(part => part.textContent);
+    for (const part of parts) {
+        const {left, right, top, bottom} = part.getBoundingClientRect(), inside = part.closest('.told');
+        if (inside && top >= box.bottom - 1) continue;
+        shown.push(part.textContent);
+        const free = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+        if (right > innerWidth || (inside && right > box.right + 1) || !part.contains(free)) cut.push(part.textContent);
+    }
+    return {shown, cut, wide: document.documentElement.scrollWidth,
+            right: Math.max(...[...document.querySelectorAll('.top > *')].map(e => e.getBoundingClientRect().right))};
+})()"""
+
+WHOLE = "[...document.querySelectorAll('.kept, .parts')].map(part => part.textContent).join('')"
+
+
+@pytest.mark.parametrize("state", ["running", "complete"])
+def test_the_status_drops_whole_words_as_the_window_narrows(
+    serve: Callable[..., str], open_page: Open, tmp_path: Path, state: str
+) -> None:
+    path, other = tmp_path / "csp.db", tmp_path / "other.db"
+    build(str(path), 40, state=state, budget=1200)
+    if state == "complete":
+        verify(str(path))
+        build(str(path), 6, name="second, which has a long name of many words")
+        build(str(other), 3)
+    url = serve(path, other) if state == "complete" else serve(path)
+    for place in ("/?study=default&db=csp.db", "/devices?study=default&db=csp.db"):
+        page = open_page(url + place)
+        until(page, "document.querySelector('#progress').textContent.includes('updated')")
+        whole = page.evaluate(WHOLE)
+        counts = []
+        for width in (1920, 1440, 1280, 1024, 720):
+            page.set_viewport_size({"width": width, "height": 768})
+            found = page.evaluate(HEAD)
+            assert found["cut"] == []
+            assert found["wide"] == width
+            assert found["right"] <= width
+            assert found["shown"][0] == {"running": "searching", "complete": "complete"}[state]
+            assert whole.startswith(found["shown"][1]), "the count always stands"
+            assert page.evaluate(WHOLE) == whole, "read aloud in full"
+            counts.append([re.sub(r"^updated.*", "updated", each) for each in found["shown"]])
+        title = page.get_attribute("#status", "title")
+        assert "on the front" in title
+        assert "updated" in title
+        assert counts[0][-1] == "updated"
+        assert [len(each) for each in counts[:4]] == sorted((len(each) for each in counts[:4]), reverse=True)
+        assert all(each == counts[0][: len(each)] for each in counts), "words go from the end"
+        if state == "complete":
+            assert any(" verified · " in part for part in counts[0]), "the two verdicts go together"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,6 +65,15 @@ def test_many_whole_numbers_become_a_few_ranges_in_order() -> None:
     assert 2 < len(found.labels) <= 6
     assert (np.diff(found.index[:12]) >= 0).all()
     assert found.labels[-1].endswith("and more")
+
+
+def test_numbers_in_labels_have_three_digits_that_count_and_stay_apart() -> None:
+    texts = ["0.5/0.666667", "1.0/0.5", 2.0, "res", "0.12345", "0.12349", "1234.56", "nan"]
+    found = effects.groups(table(pd.DataFrame({"bottleneck_ratio": texts})), "bottleneck_ratio")
+    named = [found.labels[index] for index in found.index]
+    assert named == ["0.5/0.667", "1/0.5", "2", "res", "0.12345", "0.12349", "1235", "nan"]
+    spans = effects.groups(table(pd.DataFrame({"growth_rate": np.linspace(0.1, 2, 19)})), "growth_rate").labels
+    assert all(len(part) <= 5 for label in spans for part in re.findall(r"[\d.]+", label)), spans
 
 
 def test_percentiles_and_spread_are_numpys(frame: pd.DataFrame) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -14,6 +16,7 @@ import pytest
 from plotly.utils import PlotlyJSONEncoder
 
 from dashboard import comparison, effects, evidence
+from dashboard.candidates import complete
 from dashboard.data import Database, Snapshot
 from dashboard.figures import DARK, LIGHT
 from dashboard.figures_studies import spark
@@ -129,7 +132,7 @@ def test_analysis_says_numbers_with_counts_spread_and_noise(database: Database) 
     found = effects.grid(snapshot.columns, "fusion", "partial_ratio", "ap")
     for n in found.n[found.n > 0]:
         assert f"n {n} ·" in said
-    assert "Latency on board5 · ncnn · int8" in said
+    assert re.search(r"Latency on board5 ncnn · int8.* Candidates \d+ \d+ \d+ 2\d", said), said
     assert "The paper's Table 1" in said
     assert "70.9" in said, "CSPPeleeNet with gamma 0.5"
     assert "The paper's Table 2" in said
@@ -141,14 +144,31 @@ def test_a_study_of_few_gets_no_importance(database: Database) -> None:
     assert "Needs 20 complete candidates" in said
 
 
-def test_devices_say_what_is_not_measured(database: Database, path: Path) -> None:
-    said = rendered(devices, database, database.snapshot("default"))
-    assert "not measured (" in said
+def test_devices_say_what_is_measured_and_which_share_is_not(database: Database, path: Path) -> None:
+    snapshot = database.snapshot("default")
+    said = rendered(devices, database, snapshot)
+    assert snapshot.columns is not None
+    for place in database.places(snapshot):
+        measured, total = place.share(complete(snapshot.columns))
+        missing = total - measured
+        tail = f" · not measured ({max(1, math.floor(100 * missing / total + 0.5))} %)" if missing else ""
+        assert f"{measured} of {total}{tail}" in said
     assert "predicted by table, known error 8%" in said
     assert "Kendall" in said
-    assert "Only one device so far" not in said
+    assert "each on its own scale" in said
+    assert "to see another device" not in said
     lone = Database(str(path))
-    assert "Only one device so far" in rendered(devices, lone, lone.snapshot())
+    said = rendered(devices, lone, lone.snapshot())
+    assert said.index("Prediction against measurement") < said.index("to see another device here, name it")
+
+
+@pytest.mark.parametrize(("measured", "total", "said"), [
+    (0, 0, "not measured"), (0, 200, "not measured"), (59, 200, "59 of 200 · not measured (71 %)"),
+    (199, 200, "199 of 200 · not measured (1 %)"), (1999, 2000, "1,999 of 2,000 · not measured (1 %)"),
+    (200, 200, "200 of 200"),
+])  # fmt: skip
+def test_a_coverage_names_the_share_that_is_not_measured(measured: int, total: int, said: str) -> None:
+    assert " ".join(text(devices.covered(measured, total)).split()) == said
 
 
 def test_studies_are_listed_and_only_comparable_ones_share_a_figure(database: Database) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -11,7 +14,7 @@ from dashboard import places
 from dashboard.candidates import complete, numbers
 from dashboard.data import Database, Snapshot
 from dashboard.figures import LIGHT
-from dashboard.figures_devices import fronts, not_latency
+from dashboard.figures_devices import COMMON, SHOWN, columns_for, fronts, height_for, not_latency
 from tests.databases import MACHINE, build
 from tests.places import spread
 
@@ -128,3 +131,42 @@ def test_the_line_of_a_front_promises_nothing_that_no_candidate_gives(known: Kno
         assert list(line.y) == sorted(line.y)
         panel = [trace for trace in points if trace.xaxis == line.xaxis]
         assert set(zip(line.x, line.y)) <= {pair for trace in panel for pair in zip(trace.x, trace.y)}
+
+
+@pytest.mark.parametrize("count", range(1, SHOWN + 1))
+def test_panels_stand_in_full_rows_and_none_alone(count: int) -> None:
+    across = columns_for(count)
+    last = count % across or across
+    assert across <= min(4, count)
+    assert last == across or last > 1
+    assert across - last <= 1 or count == 10, "two gaps only where neither three nor four beside each other do better"
+    assert height_for(count) > 250 * math.ceil(count / across)
+
+
+def test_panels_share_a_latency_axis_where_their_values_allow_it(known: Known) -> None:
+    snapshot, found = known
+    assert snapshot.columns is not None
+    host = found[0]
+    near = dataclasses.replace(host, key="near", measured=host.measured * COMMON * 0.99)
+    far = dataclasses.replace(host, key="far", measured=host.measured * COMMON * 1.01)
+
+    def ranges(*shown: places.Place) -> set[tuple[float, ...] | None]:
+        axes = fronts(snapshot.columns, shown, "ap", LIGHT).select_xaxes()  # type: ignore[arg-type]
+        return {axis.range for axis in axes}
+
+    (both,) = ranges(host, near)
+    assert both is not None
+    scored = np.isfinite(numbers(snapshot.columns, "ap")) & complete(snapshot.columns)
+    assert both[1] >= near.measured[scored & np.isfinite(near.measured)].max(), "all points are inside"
+    assert ranges(host, far) == {None}, "each has its own"
+
+
+def test_the_axis_title_stands_once_and_names_of_places_are_text(known: Known) -> None:
+    snapshot, found = known
+    assert snapshot.columns is not None
+    named = [dataclasses.replace(found[0], key=str(each), title="<b>" + "x" * 60) for each in range(4)]
+    drawn = fronts(snapshot.columns, named, "ap", LIGHT)
+    texts = [note.text for note in drawn.layout.annotations]
+    assert texts.count("latency (ms)") == texts.count("AP") == 1
+    assert all(not axis.title.text for axis in (*drawn.select_xaxes(), *drawn.select_yaxes()))
+    assert sum(text.startswith("&lt;b&gt;xx") and len(text.partition("<br>")[0]) < 50 for text in texts) == 4

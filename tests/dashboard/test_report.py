@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -86,6 +87,35 @@ def test_the_answers_are_the_best_within_their_budgets(columns: Columns) -> None
             inside = done & (columns[cost] * scale <= bound)
             assert inside[row]
             assert columns["ap"][row] == columns["ap"][inside].max()
+
+
+def test_a_report_keeps_pins_tags_and_notes_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 8)
+    build(str(path), 4, name="other")
+    database = Database(str(path))
+    title = "Pins, tags and notes"
+    assert title not in report(database, database.snapshot("default"))
+    note = f"{HOSTILE}\nline two & <img src=x onerror=alert(1)>"
+    with Store.open(str(path)) as store:
+        ids = [each.architecture.id for each in store.proposals(1)]
+        store.set_note(ids[2], note)
+        store.add_tag(ids[2], "<b>bold")
+        store.add_tag(ids[1], "robust")
+        store.pin(1, ids[5])
+        others = {each.architecture.id for each in store.proposals(2)}
+        assert {identity: each.text for identity, each in store.noted().items()} == {ids[2]: note}
+    text = report(database, database.snapshot("default"))
+    assert not {"script", "img", "b"} & set(Checked(text).tags)
+    lines = text.split(f"<h2>{title}</h2>")[1].split("</table>")[0].split("<tr>")[2:]
+    assert [re.findall(r"<code>(\w+)</code>", line)[0] for line in lines] == [ids[5], ids[1], ids[2]], "pins first"
+    assert ["<td>pinned</td>" in line for line in lines] == [True, False, False]
+    assert escape(note) in lines[2]
+    assert "&lt;b&gt;bold" in lines[2]
+    assert "robust" in lines[1]
+    said = report(database, database.snapshot("other"))
+    assert ("robust" in said) == (ids[1] in others), "a tag is of the network, wherever it was proposed"
+    assert "<td>pinned</td>" not in said
 
 
 @given(st.floats(1e-6, 1e9))
