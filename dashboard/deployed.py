@@ -12,7 +12,7 @@ from evaluator.target import DEFAULT_BACKEND, Target
 from search.latencies import DEPLOYED
 from search.verification import rung_of
 from space.architecture import Architecture
-from space.cost import Cost, cost
+from space.cost import BYTES, Cost, cost
 from space.graph import Graph
 from space.lower import lower
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dashboard.places import Place
 
 Row = Mapping[str, Any]
+COSTS = tuple(name for name, metric in METRICS.items() if metric.paper)
+"""Metrics that are counted on the graph as it is deployed."""
 TIMED = tuple(name for name in DEPLOYED if not METRICS[name].paper)
 """Metrics that belong to a device and a runtime."""
 
@@ -38,6 +40,16 @@ def graph_of(architecture: Architecture, deployment: Deployment) -> Graph:
 def counted(architecture: Architecture, deployment: Deployment) -> Cost:
     """What the network costs as it is deployed."""
     return cost(graph_of(architecture, deployment), batch=deployment.batch, precision=deployment.precision)
+
+
+def rescaled(name: str, own: Deployment, there: Deployment) -> float | None:
+    """The ratio of a cost at two deployments, where it is alike for all networks; None where it is not."""
+    if name not in COSTS:
+        return 1.0
+    if (own.height, own.width, own.num_classes) != (there.height, there.width, there.num_classes):
+        return None
+    size = BYTES[there.precision] / BYTES[own.precision]
+    return {"peak_bytes": size * there.batch / own.batch, "weight_bytes": size}.get(name, 1.0)
 
 
 def own_target(config: Mapping[str, Any]) -> Target:
@@ -75,6 +87,14 @@ class Where:
     def at(self) -> str:
         """In words, as a sentence begins."""
         return f"At deployment{f' on {self.title}' if self.dev else ''}: {self.target.deployment}"
+
+    def scale(self, name: str) -> float | None:
+        """What a counted cost of the study is multiplied by here; None where only a count of each graph could say.
+
+        Bytes follow precision, and those of activations the batch too (`space.cost`); another size or other classes are
+        other graphs.
+        """
+        return rescaled(name, deployment_of(self.config), self.target.deployment) if self.dev else 1.0
 
     def label(self, name: str, label: str) -> str:
         """A metric's label, which says the place where that is not the study's own."""

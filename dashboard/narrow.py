@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, unquote
 import numpy as np
 
 from dashboard.candidates import Mask, Numbers, categories, numbers
+from dashboard.deployed import COSTS
 from dashboard.fields import CHIPS, FIELDS, FILTERED, MISSING
 from dashboard.query import read
 from evaluator.record import digest
@@ -94,7 +95,9 @@ def narrowed(snapshot: Snapshot, query: str, where: Where) -> tuple[Snapshot, st
     chosen, columns = filters(query), snapshot.columns
     if not chosen or columns is None:
         return snapshot, ""
-    own: dict[str, Numbers] = {}
+    # Of a device that takes other images the costs stay the study's own, as on the first screen.
+    scales = {name: where.scale(name) for name in COSTS if name in columns}
+    own = {name: scale * numbers(columns, name) for name, scale in scales.items() if scale not in (None, 1.0)}
     if where.dev and where.place is not None:
         own["latency_ms"] = where.place.by(read(query).get("by", ""))
     elif where.dev and "latency_ms" in chosen.ranges:
@@ -141,7 +144,7 @@ def _held(values: _Values, brush: Brush) -> Mask | None:
         if _is_range(kept):
             held = _between(values.number(name), kept)  # type: ignore[arg-type]
         elif FIELDS[name].kind == "category" if name in FIELDS else False:
-            held = np.isin(values.text(name), list(kept))
+            held = np.isin(values.text(name), [str(label) for label in kept])
         else:  # of numbers only those that are missing have a label
             held = np.isnan(values.number(name)) if MISSING in kept else np.zeros(len(values.number(name)), bool)
         mask = held if mask is None else mask & held

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.candidates import Mask, Numbers, categories, complete, numbers
-from dashboard.deployed import TIMED, Where
+from dashboard.deployed import COSTS, TIMED, Where
 from search.frame import axes
 from space.architecture import Architecture
 
@@ -127,9 +127,10 @@ def rows_of(frame: Any, architecture_id: str) -> list[int]:
 
 
 def column(frame: Any, name: str, where: Where) -> Numbers:
-    """A metric of every candidate; what is timed is what was measured at `where`."""
-    if not (where.dev and name in TIMED):
-        return numbers(frame, name)
+    """A metric of every candidate; what is timed is what was measured at `where`, and costs are those there."""
+    if name not in TIMED or not where.dev:
+        scale = where.scale(name)
+        return np.full(len(frame), math.nan) if scale is None else scale * numbers(frame, name)
     measured = where.place.measured if where.place and name == "latency_ms" else None
     return np.full(len(frame), math.nan) if measured is None else measured
 
@@ -149,7 +150,9 @@ class Known:
         self._row = found[0] if found else None
 
     def __call__(self, name: str) -> tuple[float | None, float | None]:
-        """Value and spread of a metric, None where nothing says it."""
+        """Value and spread of a metric, None where nothing says it, as of a cost on another device: that is counted."""
+        if self._where.dev and name in COSTS:
+            return None, None
         if self._row is not None and self._frame is not None and not (self._where.dev and name in TIMED):
             value, spread = (_number(numbers(self._frame, each)[self._row]) for each in (name, f"{name}_spread"))
             if value is not None:

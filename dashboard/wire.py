@@ -17,6 +17,7 @@ import numpy as np
 
 from dashboard import candidates
 from dashboard.data import Snapshot
+from dashboard.deployed import COSTS, deployment_of, rescaled
 from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, VERIFIED, Field, on_device, rank
 from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
@@ -166,7 +167,9 @@ def place(snapshot: Snapshot, dev: str, among: Sequence[Choice], predictions: Pr
     known_here = predictions.known(snapshot, found)
     told = {"origin": known_here.origin(), "method": known_here.method, "done": known_here.done,
             "error": known_here.error if known_here.error == known_here.error else None,
-            "wanted": known_here.wanted, "problem": known_here.problem}  # fmt: skip
+            "wanted": known_here.wanted, "problem": known_here.problem,
+            "costs": {name: rescaled(name, deployment_of(snapshot.study.config if snapshot.study else None),
+                                     found.target.deployment) for name in COSTS}}  # fmt: skip
     values = Columns(numbers={"measured": known_here.measured, "predicted": known_here.predicted}, texts={},
                      ids=snapshot.columns.ids)  # fmt: skip
     return encode({**head, "place": {**choice(found), **told}}, values, ("measured", "predicted"))

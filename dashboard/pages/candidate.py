@@ -181,7 +181,7 @@ def _proposals(snapshot: Snapshot, architecture_id: str) -> str:
 
 def headline(detail: Detail, snapshot: Snapshot, where: Where, ahead: Prediction | None = None) -> list[html.Div]:
     """The numbers that matter, each with its place among the study's candidates; a cost not stored is counted."""
-    paper = counted(detail.architecture, Where.own(where.config).target.deployment)
+    paper = counted(detail.architecture, where.target.deployment)
     names = dict.fromkeys((*objectives_of(where.config), *(("latency_ms",) if where.dev else ()), *HEADLINE))
     known = peers.Known(detail, snapshot, where)
     return [fact(snapshot, where, name, known(name), getattr(paper, name, None), ahead) for name in names]

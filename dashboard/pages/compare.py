@@ -156,8 +156,7 @@ def metric_rows(known: Mapping[str, Detail], snapshot: Snapshot, where: Where,
 
     Where the latency of one is not measured there is a row of predicted ones besides, of all: the two are never mixed.
     """
-    deployment = Where.own(where.config).target.deployment
-    papers = [counted(detail.architecture, deployment) for detail in known.values()]
+    papers = [counted(detail.architecture, where.target.deployment) for detail in known.values()]
     said = [peers.Known(detail, snapshot, where) for detail in known.values()]
     rows = []
     for name in dict.fromkeys((*objectives_of(where.config), *METRICS)):

@@ -10,7 +10,7 @@ import pytest
 
 from dashboard import peers
 from dashboard.data import Database, Snapshot
-from dashboard.deployed import TIMED, Where
+from dashboard.deployed import COSTS, TIMED, Where, counted
 from dashboard.foresight import Prediction
 from dashboard.pages import candidate, compare
 from dashboard.targets import choices, where
@@ -81,7 +81,15 @@ def test_a_device_in_the_link_gives_that_devices_latency_and_no_other(known: tup
             assert (value is None) == math.isnan(expected)
             assert value is None or value == expected
         np.testing.assert_array_equal(peers.column(snapshot.columns, "latency_ms", there), place.measured)  # type: ignore[union-attr]
-        np.testing.assert_array_equal(peers.column(snapshot.columns, "macs", there), snapshot.columns.numbers["macs"])
+        for name in COSTS:
+            counts = [getattr(counted(database.detail(each).architecture, there.target.deployment), name)  # type: ignore[union-attr]
+                      for each in snapshot.columns.ids]  # fmt: skip
+            ours = peers.column(snapshot.columns, name, there)
+            known = np.isfinite(snapshot.columns.numbers[name])
+            if there.target.deployment.height == DEPLOYMENT.height:
+                np.testing.assert_array_equal(ours[known], np.array(counts, dtype=float)[known])
+            else:
+                assert np.isnan(ours).all(), "another size is another graph"
         assert np.isnan(peers.column(snapshot.columns, "latency_median_ms", there)).all()
 
 
