@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dashboard.fields import FIELDS
+from dashboard.fields import FIELDS, VERIFIED
 from dashboard.view import View
 from search.pareto import front, minimised
 
@@ -149,6 +149,14 @@ def best(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
     signs = [-1.0 if FIELDS[name].direction == "maximize" else 1.0 for name in objectives]
     keys = [sign * numbers(frame, name)[rows] for sign, name in zip(signs, objectives, strict=True)]
     return int(rows[np.lexsort(keys[::-1])[0]])
+
+
+def answer(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
+    """Row to recommend, by the rule of `search.pick`: the best verified score, where a verified candidate is `among`
+    the rows at all, else the best score of the proxy."""
+    judged = among & (verdicts(frame) != "unverified")
+    found = best(frame, [f"{VERIFIED}{objectives[0]}", *objectives[1:]], judged) if judged.any() else None
+    return best(frame, objectives, among) if found is None else found
 
 
 def verdicts(frame: Columns) -> Any:

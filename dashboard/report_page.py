@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard import effects
-from dashboard.candidates import Mask, best, complete, front_over, in_state, numbers, verdicts
+from dashboard.candidates import Mask, answer, any_verified, complete, front_over, in_state, numbers, verdicts
 from dashboard.data import Database, Snapshot
 from dashboard.fields import FIELDS, MISSING, VERIFIED
 from dashboard.figures import DARK, LIGHT, Theme
@@ -164,7 +164,9 @@ def rounded(value: float) -> float:
 
 def budgets(frame: Columns, cost: str, objectives: Sequence[str], done: Mask) -> list[tuple[float, int]]:
     """A few round budgets of a cost with the best candidate of each, the tightest first; in the field's unit."""
-    rows = np.flatnonzero(front_over(frame, (cost, objectives[0]), done))
+    judged, verified = done & (verdicts(frame) != "unverified"), f"{VERIFIED}{objectives[0]}"
+    on = front_over(frame, (cost, verified), judged) if judged.any() else front_over(frame, (cost, objectives[0]), done)
+    rows = np.flatnonzero(on)
     values = np.sort(numbers(frame, cost)[rows] * FIELDS[cost].scale)
     values = values[values > 0]
     if not len(values):
@@ -172,14 +174,14 @@ def budgets(frame: Columns, cost: str, objectives: Sequence[str], done: Mask) ->
     found: dict[int, float] = {}
     for share in (0.1, 0.3, 0.5, 0.7, 0.9):
         bound = rounded(float(values[math.floor(share * (len(values) - 1))]))
-        row = best(frame, objectives, done & (numbers(frame, cost) * FIELDS[cost].scale <= bound))
+        row = answer(frame, objectives, done & (numbers(frame, cost) * FIELDS[cost].scale <= bound))
         if row is not None:
             found.setdefault(row, bound)
     return [(bound, row) for row, bound in found.items()]
 
 
 def _answer(frame: Columns, objectives: Sequence[str], done: Mask) -> Markup:
-    row = best(frame, objectives, done)
+    row = answer(frame, objectives, done)
     if row is None:
         return _section("The answer", _note("No candidate has a score yet."))
     names, rows = _shown(frame, objectives), []
@@ -189,7 +191,9 @@ def _answer(frame: Columns, objectives: Sequence[str], done: Mask) -> Markup:
                 limit = f"{FIELDS[cost].label} ≤ {FIELDS[cost].show_scaled(bound)}"
                 rows.append([limit, *_named(frame, found), *_cells(frame, found, names)])
     rows.append(["no budget", *_named(frame, row), *_cells(frame, row, names)])
-    said = f"Best {FIELDS[objectives[0]].label} under a budget: which candidate to take."
+    said = f"Best {FIELDS[objectives[0]].label} under a budget: which candidate to take. "
+    said += ("The verified score decides, where a verified candidate fits." if any_verified(frame)
+             else "The score is the proxy’s: verify a candidate before you deploy it.")  # fmt: skip
     head = [
         "Budget",
         "#",

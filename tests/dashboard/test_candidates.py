@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from dashboard import candidates
+from dashboard.data import Database
 from dashboard.fields import FIELDS
 from dashboard.view import View
+from search import pick
 from search.columns import Columns
+from tests.databases import build, verify
 
 OBJECTIVES = ["ap", "macs", "latency_ms"]
 
@@ -99,3 +104,23 @@ def test_one_candidate_is_its_own_front_and_none_is_no_corner(columns: Columns) 
     picked = candidates.pick(columns.take(np.zeros(0, int)), View(ranges={"ap": (0.1, None)}), OBJECTIVES)
     assert picked.best is None
     assert not picked.shown.any()
+
+
+def test_the_recommendation_is_that_of_search_pick(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 40)
+    for judged in (False, True):
+        if judged:
+            verify(str(path))
+        columns = Database(str(path)).snapshot().columns
+        assert columns is not None
+        done, answers = candidates.complete(columns), set()
+        for bound in np.quantile(columns["macs"][done], [0.0, 0.2, 0.5, 1.0]):
+            row = candidates.answer(columns, ["ap", "macs", "latency_ms"], done & (columns["macs"] <= bound))
+            assert pick.main(["--db", str(path), "--max", f"macs={bound:.0f}", "--json"]) == 0
+            found = json.loads(capsys.readouterr().out)["picks"][0]["answer"]["id"]
+            assert row is not None
+            assert columns.ids[row] == found
+            answers.add((row, columns["verdict"][row] != "unverified"))
+        assert len(answers) > 1
+        assert judged == any(known for _, known in answers)
