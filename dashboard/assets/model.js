@@ -170,6 +170,12 @@ export function binding(table, view) {
   return null;
 }
 
+/** For each label of the state, whether the toggles show it beside the front. */
+export function wanted(table, view) {
+  const names = { complete: "dominated", stopped: "stopped", failed: "failed", refused: "refused" };
+  return table.text("state").labels.map((label) => view.show.includes(names[label] || "waiting"));
+}
+
 /** The front of the two axes as if there were no filter. */
 function freeFront(table, view) {
   const key = `order free ${view.x} ${view.y}`;
@@ -190,13 +196,11 @@ export function pick(table, view) {
   const highlighted = view.front === "all" ? front(table, table.header.objectives, inside) : axes;
   const on = new Uint8Array(table.rows);
   for (const row of highlighted) on[row] = 1;
-  const state = table.text("state");
-  const names = { complete: "dominated", stopped: "stopped", failed: "failed", refused: "refused" };
-  const wanted = state.labels.map((label) => view.show.includes(names[label] || "waiting"));
+  const states = table.text("state").values, beside = wanted(table, view);
   const shown = new Uint8Array(table.rows);
   let count = 0;
   for (let row = 0; row < table.rows; row++) {
-    if (inside[row] && (on[row] || wanted[state.values[row]])) { shown[row] = 1; count++; }
+    if (inside[row] && (on[row] || beside[states[row]])) { shown[row] = 1; count++; }
   }
   return {
     inside, budget, kind, filtered: !all, axes, free: all ? axes : freeFront(table, view),

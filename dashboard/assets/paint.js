@@ -120,7 +120,7 @@ function parts(plot) {
 /** Where every row is on the canvas, in its pixels, computed once for an axis and a zoom; -32768 where nowhere. */
 function projected(plot, ratio) {
   const { table, view, box, range } = plot;
-  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token, table.version]);
+  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token, table.version, table.columns.size]);
   if (plot.projection?.key === key) return plot.projection;
   const xs = table.num(view.x), ys = table.num(view.y), sx = table.field(view.x).scale, sy = table.field(view.y).scale;
   const [x0, x1] = range.x, [y0, y1] = range.y;

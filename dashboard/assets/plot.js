@@ -1,7 +1,7 @@
 /* The Pareto plot in three layers: points on a canvas, axes and references as a transparent Plotly figure (SVG, no
  * WebGL), and front, answer and rings as SVG of our own, so that a dragged slider moves no Plotly. */
 import { h, s, show, say } from "./dom.js";
-import { steps } from "./model.js";
+import { steps, wanted } from "./model.js";
 import { paint } from "./paint.js";
 
 const SIDE = { left: 62, right: 14, top: 14, bottom: 46 };
@@ -56,12 +56,13 @@ export class Plot {
     this.py = (value) => top + height - ((cy(value) - y0) / (y1 - y0)) * height;
   }
 
+  /** Whether anything that the toggles show has no value on y, whatever the filters. */
   hasStrip() {
-    const { table, view, picked } = this, key = `strip ${view.x} ${view.y} ${view.show.join()}`;
+    const { table, view } = this, key = `strip ${view.x} ${view.y} ${view.show.join()}`;
     if (!table.cache.has(key)) {
-      const x = table.num(view.x), y = table.num(view.y);
+      const x = table.num(view.x), y = table.num(view.y), states = table.text("state").values, shown = wanted(table, view);
       let found = false;
-      for (let row = 0; row < table.rows && !found; row++) found = Boolean(picked.shown[row]) && y[row] !== y[row] && x[row] === x[row];
+      for (let row = 0; row < table.rows && !found; row++) found = shown[states[row]] && y[row] !== y[row] && x[row] === x[row];
       table.cache.set(key, found);
     }
     return table.cache.get(key);
@@ -77,12 +78,12 @@ export class Plot {
   computed(axis, name, log) {
     const { table, view } = this, values = table.num(name), x = table.num(view.x), y = table.num(view.y);
     const { scale } = table.field(name), least = log ? 0 : -Infinity, { complete } = table, state = table.text("state");
-    const wanted = state.labels.map((label) => view.show.includes(label === "proposed" ? "waiting" : label));
+    const shown = wanted(table, view);
     const costs = (table.header.references || []).map((reference) => reference.costs[name]).filter((value) => value > least);
     let low = Math.min(...costs), high = Math.max(...costs);
     for (let row = 0; row < table.rows; row++) {
       const value = values[row];
-      if ((value >= low && value <= high) || !(complete[row] ? x[row] === x[row] && y[row] === y[row] : wanted[state.values[row]])) continue;
+      if ((value >= low && value <= high) || !(complete[row] ? x[row] === x[row] && y[row] === y[row] : shown[state.values[row]])) continue;
       if (value < low && value > least) low = value;
       if (value > high && value < Infinity && value > least) high = value;
     }
