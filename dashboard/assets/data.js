@@ -11,6 +11,7 @@ export class Table {
     this.columns = columns;
     this.cache = new Map();
     this.waiting = new Map();
+    this.lost = null; // the columns that did not arrive, and why
     this.version = 0;
     this.base = { header, latency: columns.get("latency_ms"), spread: columns.get("latency_ms_spread") };
     this.there = null;
@@ -113,15 +114,23 @@ export class Table {
     return this.cache.get("complete");
   }
 
-  /** Fetch those of `names` that are not here yet. False if there was nothing to do. */
-  async more(names) {
+  /** Fetch those of `names` that are not here yet. False if nothing came: `lost` says what did not arrive, which is
+   * asked for again when it is chosen again, or `again`. */
+  async more(names, again = false) {
     const offered = new Set(Object.keys(this.header.fields || {}));
     const lacking = names.filter((name) => offered.has(name.replace(/_spread$/, "")) && !this.has(name) && !this.waiting.has(name));
+    if (this.lost && lacking.join() === this.lost.names.join() && !again) return false; // drawn once more
+    this.lost = null;
     if (!lacking.length) return false;
-    for (const name of lacking) this.waiting.set(name, true);
-    const query = new URLSearchParams({ study: this.header.study, only: lacking.join(",") });
-    const found = await read(`/data.bin?${query}`);
-    if (found.header.token !== this.header.token || found.header.rows !== this.rows) return false;
+    for (const name of lacking) this.waiting.set(name, true); // for good if they come: what the server has not is not asked for twice
+    let found = null;
+    try {
+      found = await read(`/data.bin?${new URLSearchParams({ study: this.header.study, only: lacking.join(",") })}`);
+    } catch (error) { this.lost = { names: lacking, problem: error.message }; }
+    if (!found || found.header.token !== this.header.token || found.header.rows !== this.rows) {
+      for (const name of lacking) this.waiting.delete(name);
+      return false;
+    }
     for (const [name, column] of found.columns) {
       this.columns.set(name, column);
       this.cache.delete(name);
