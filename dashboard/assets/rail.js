@@ -38,7 +38,8 @@ export class Rail {
       this.chips,
       h("fieldset", { class: "group", id: "show" }, h("legend", {}, "Show beside the front"), this.shown),
     );
-    if (focus) this.root.querySelector(`[data-control="${focus}"]`)?.focus();
+    if (focus) this.root.querySelector(`[data-control="${CSS.escape(focus)}"]`)?.focus();
+    this.focus = focus; // a chip or toggle, which only `legend` makes
   }
 
   /** One field: a histogram, a slider and a typed value for the end that is a budget, or for both. */
@@ -118,7 +119,8 @@ export class Rail {
   /** Chips of each category: those of the colour's field carry the colours. */
   legend(view, theme) {
     const { table } = this;
-    const focus = document.activeElement?.dataset?.control;
+    const focus = document.activeElement?.dataset?.control || this.focus;
+    this.focus = null;
     this.chips.replaceChildren(...table.header.chips.flatMap((name) => {
       const column = table.text(name), counts = new Uint32Array(column.labels.length);
       for (let row = 0; row < table.rows; row++) counts[column.values[row]]++;

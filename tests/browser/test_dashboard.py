@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from search.store import Store
 from tests.big import big
-from tests.browser.conftest import playwright
+from tests.browser.conftest import playwright, serving
 from tests.databases import add, build, config, verify
 
 pytestmark = pytest.mark.browser
@@ -363,19 +363,28 @@ def test_the_page_follows_a_search_and_never_moves_the_view(serve: Serve, open_p
     assert re.search(r"updated \d+ s ago", page.inner_text("#age"))
 
 
-def test_ten_thousand_candidates_are_drawn_filtered_and_listed(serve: Serve, open_page: Open, tmp_path: Path) -> None:
-    path = tmp_path / "big.db"
+INK = """() => {
+    const canvas = document.querySelector("#plot canvas"), {width, height} = canvas;
+    const data = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, width, height).data.buffer);
+    return data.filter(pixel => pixel !== data[0]).length;
+}"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a study of 10,000."""
+    path = tmp_path_factory.mktemp("large") / "big.db"
     big(str(path), 10_000)
-    page = ready(open_page(serve(path) + "/?table=shown"))
+    with serving() as start:
+        yield start(path)
+
+
+def test_ten_thousand_candidates_are_drawn_filtered_and_listed(large: str, open_page: Open) -> None:
+    page = ready(open_page(large + "/?table=shown"))
     shown = count(page)
     assert shown > 8_000
     assert page.evaluate("document.querySelectorAll('*').length") < 4_000
-    ink = """() => {
-        const canvas = document.querySelector("#plot canvas"), {width, height} = canvas;
-        const data = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, width, height).data.buffer);
-        return data.filter(pixel => pixel !== data[0]).length;
-    }"""
-    assert page.evaluate(ink) > 20_000
+    assert page.evaluate(INK) > 20_000
     page.evaluate("document.querySelector('#table .scroll').scrollTop = 1e9")
     until(
         page, "document.querySelectorAll('#table tr[data-row]').length > 5 && document.querySelector('#table .space')"
@@ -385,6 +394,80 @@ def test_ten_thousand_candidates_are_drawn_filtered_and_listed(serve: Serve, ope
     wait_count(page, f"n < {shown / 2}")
     inside = "csp.table.num('latency_ms').filter((ms, row) => csp.picked.inside[row] && !(ms <= 9.00001)).length"
     assert page.evaluate(inside) == 0
+
+
+def test_a_zoomed_link_to_an_axis_that_comes_later_is_drawn_with_it(large: str, open_page: Open) -> None:
+    page = ready(open_page(large + "/?x=cio&show=dominated"))
+    until(page, "csp.table.has('cio') && csp.plot.range.x[1] > 1")
+    x0, x1, y0, y1 = page.evaluate(RANGE)
+    whole = page.evaluate(INK)
+    page = ready(open_page(f"{large}/?x=cio&show=dominated&zx={x0:.7g}..{x1:.7g}&zy={y0:.7g}..{y1:.7g}"))
+    until(page, "csp.table.has('cio')")
+    until(page, f"({INK})() > {0.9 * whole}")
+
+
+def test_what_has_no_score_has_its_strip_whatever_was_filtered_first(site: str, open_page: Open) -> None:
+    strip = ready(open_page(site)).evaluate("csp.plot.strip")
+    page = ready(open_page(f"{site}/?max.latency_ms=0.001"))
+    assert strip
+    assert page.evaluate("csp.plot.strip") == strip, "a filter moves no axis"
+    page.click("#reset")
+    wait_count(page, "n > 20")
+    assert page.evaluate("csp.plot.strip") == strip
+
+
+def test_a_column_that_did_not_arrive_is_asked_for_again(site: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})  # what fails is an error on its console
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url) if "only=" in request.url else None)
+
+    def fails(*, choose: str, name: str) -> int:
+        page.route("**/data.bin?*only=*", lambda route: route.abort())
+        page.select_option(choose, name)
+        until(page, "document.querySelector('#lost')?.textContent.includes('did not arrive: Failed to fetch')")
+        before = len(asked)
+        page.click("[data-control='show=failed']")
+        page.wait_for_timeout(100)
+        assert len(asked) == before, "a page that is drawn again does not insist"
+        page.unroute("**/data.bin?*only=*")
+        return before
+
+    def comes(name: str, before: int) -> None:
+        until(page, f"csp.table.has('{name}') && !document.querySelector('#lost')")
+        page.click("[data-control='show=failed']")
+        page.wait_for_timeout(100)
+        assert len(asked) == before + 1, "and what came, or what the server has not, is not asked for twice"
+
+    page.goto(site)
+    ready(page)
+    before = fails(choose="#color", name="cio")
+    page.select_option("#color", "block")
+    page.select_option("#color", "cio")
+    comes("cio", before)
+    before = fails(choose="#color", name="activations")
+    page.click("text=Retry")
+    comes("activations", before)
+    page.goto(f"{site}/parallel")
+    until(page, "document.documentElement.dataset.complete")
+    before = fails(choose="#add-axis", name="cio")
+    page.click("text=Retry")
+    comes("cio", before)
+    assert errors == []
+    page.close()
+
+
+def test_a_chip_of_any_name_keeps_the_focus_when_data_comes(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 12, state="running", budget=30)
+    page = ready(open_page(serve(path) + "/?block=a%22b,dense&show=dominated,failed,refused"))
+    page.focus("[data-control='block=a\\\"b']")
+    with Store.open(str(path)) as store:
+        for number in range(12, 18):
+            add(store, 1, number, 1)
+    until(page, "csp.table.rows === 18")
+    until(page, "document.activeElement.dataset.control === 'block=a\"b'")
 
 
 def test_a_missing_file_becomes_the_page_by_itself(serve: Serve, open_page: Open, tmp_path: Path) -> None:
