@@ -28,7 +28,7 @@ export class Table {
     put("latency_ms", there ? { values: this.latencies(ORIGINS.includes(by) ? by : there.origin) } : base.latency);
     put("latency_ms_spread", there ? null : base.spread);
     if (!there) { this.predicted = null; this.header = base.header; return; }
-    const { header } = base, fields = { ...header.fields };
+    const { header } = base, fields = bare(header.fields);
     fields.latency_ms = { ...fields.latency_ms, where: there.title };
     // What else was timed is still the study's own.
     for (const name of ["latency_median_ms", "latency_p90_ms", "latency_cpu_ms"]) if (fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} on ${header.device}` };
@@ -147,11 +147,15 @@ export async function read(url) {
   return { tag, ...decode(await response.arrayBuffer()) };
 }
 
+/** A copy that knows only its own names: a link may name `constructor` as a field. */
+const bare = (fields) => Object.assign(Object.create(null), fields);
+
 export function decode(buffer) {
   const view = new DataView(buffer);
   if (view.getUint32(0, false) !== 0x43535031) throw new Error("the server sent no columns");
   const length = view.getUint32(4, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  if (header.fields) header.fields = bare(header.fields);
   const columns = new Map();
   for (const { name, type, at, labels } of header.columns) {
     columns.set(name, { labels, values: values(buffer, 8 + length + at, type, header.rows) });

@@ -11,7 +11,7 @@ const FIXED = {
 
 /** A column of tables and files: how it is called, shown and written. */
 export function column(table, name) {
-  if (name in FIXED) return { name, unit: "", stored: "", ...FIXED[name] };
+  if (Object.hasOwn(FIXED, name)) return { name, unit: "", stored: "", ...FIXED[name] };
   const base = name.replace(/_spread$/, ""), field = table.field(base), spread = base !== name;
   return {
     name, field, spread, text: field.kind === "category", unit: field.unit, stored: field.stored || "", direction: spread ? "minimize" : field.direction,

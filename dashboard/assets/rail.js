@@ -128,7 +128,7 @@ export class Rail {
       if (labels.length < 2 && name !== view.color) return [];
       const colors = view.color === name ? familyColors(table, name, theme) : new Map();
       const kept = view.kinds[name] || labels;
-      const signs = name === "verdict" ? { verified: "■", overturned: "⊗", unverified: "●" } : {};
+      const signs = new Map(name === "verdict" ? [["verified", "■"], ["overturned", "⊗"], ["unverified", "●"]] : []); // labels come from the link too
       return [h("fieldset", { class: "group chips", "data-kind": name }, h("legend", { title: table.field(name).meaning }, table.field(name).label),
         labels.map((label) => {
           const box = h("input", { type: "checkbox", checked: kept.includes(label), "data-control": `${name}=${label}` });
@@ -136,10 +136,10 @@ export class Rail {
             const now = labels.filter((other) => (other === label ? box.checked : kept.includes(other)));
             this.act.kind(name, now.length === labels.length ? null : now);
           });
-          const swatch = h("span", { class: colors.has(label) ? "swatch" : "sign", "aria-hidden": "true" }, signs[label] || "");
-          if (colors.has(label)) { swatch.style.background = signs[label] ? "none" : colors.get(label); swatch.style.color = colors.get(label); }
+          const swatch = h("span", { class: colors.has(label) ? "swatch" : "sign", "aria-hidden": "true" }, signs.get(label) || "");
+          if (colors.has(label)) { swatch.style.background = signs.has(label) ? "none" : colors.get(label); swatch.style.color = colors.get(label); }
           const count = counts[column.labels.indexOf(label)] || 0;
-          return h("label", { class: "chip", title: `${count.toLocaleString("en-US")} candidates` }, box, ...(colors.has(label) || signs[label] ? [swatch] : []), label);
+          return h("label", { class: "chip", title: `${count.toLocaleString("en-US")} candidates` }, box, ...(colors.has(label) || signs.has(label) ? [swatch] : []), label);
         }))];
     }), ...this.scale(view, theme));
     const state = table.text("state"), have = new Set(state.labels);

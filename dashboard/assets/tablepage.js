@@ -34,7 +34,7 @@ export function preset(table, name) {
 
 function chosen(table, view) {
   const asked = view.carried.cols || "costs", known = (name) => name === "reason" || name in table.header.fields || /_spread$/.test(name);
-  const names = asked in PRESETS ? preset(table, asked) : asked.split(",").filter(known);
+  const names = Object.hasOwn(PRESETS, asked) ? preset(table, asked) : asked.split(",").filter(known);
   return [...new Set(names)].filter((name) => !FIRST.includes(name)).slice(0, 120);
 }
 
