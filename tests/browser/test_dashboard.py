@@ -166,6 +166,19 @@ def test_when_nothing_fits_one_click_relaxes_the_budget_that_binds(site: str, op
     assert page.evaluate("document.activeElement.dataset.control") == "max.latency_ms"
 
 
+def test_one_click_relaxes_all_budgets_that_the_nearest_candidate_needs(site: str, open_page: Open) -> None:
+    page = ready(open_page(f"{site}/?lat=0.01&max.macs=1000000&max.params=900000000"))
+    said = page.inner_text("#answer")
+    found = re.search(r"The nearest has Latency ([\d.]+) ms and MACs ([\d.]+) M \(#(\d+)\)", said)
+    assert found, said
+    assert re.search(r"Relax to latency ≤ [\d.]+ ms and MACs ≤ [\d.]+ M$", page.inner_text("#relax"))
+    page.click("#relax")
+    page.wait_for_selector("#open-best")
+    assert page.evaluate(f"csp.picked.inside[csp.table.rowOf({found[3]})]") == 1
+    until(page, "location.search.includes('max.params=900000000')")
+    assert page.evaluate("document.activeElement.dataset.control") == "max.latency_ms"
+
+
 def test_toggles_and_chips_change_counts(site: str, open_page: Open) -> None:
     page = ready(open_page(site))
     first = count(page)
