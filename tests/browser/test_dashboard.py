@@ -409,6 +409,23 @@ def test_ten_thousand_candidates_are_drawn_filtered_and_listed(large: str, open_
     assert page.evaluate(inside) == 0
 
 
+def test_what_is_predicted_is_hollow_among_many_too(large: str, open_page: Open) -> None:
+    page = ready(open_page(large))
+    drawn = """predicted => {
+        const {table, picked, plot} = csp, canvas = document.querySelector("#plot canvas"), seen = [];
+        for (let row = 0; row < table.rows; row++) if (picked.shown[row] && plot.drawable(row)) seen.push(row);
+        const places = seen.map(row => plot.at(row)), far = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) > 9;
+        const lone = at => !picked.on[seen[at]] && places.every((each, by) => by === at || far(each, places[at]));
+        const [x, y] = places[seen.findIndex((_, at) => lone(at))].map(Math.round);
+        table.predicted = new Uint8Array(table.rows).fill(predicted);
+        plot.draw();
+        const pixel = (x, y) => canvas.getContext("2d").getImageData(x, y, 1, 1).data.join();
+        return [pixel(x, y), pixel(x - 1, y + 1), pixel(x + 1, y - 1)].map(color => color !== pixel(3, 3));
+    }"""
+    assert page.evaluate(drawn, 0) == [True, True, True]
+    assert page.evaluate(drawn, 1) == [False, True, True]
+
+
 def test_a_zoomed_link_to_an_axis_that_comes_later_is_drawn_with_it(large: str, open_page: Open) -> None:
     page = ready(open_page(large + "/?x=cio&show=dominated"))
     until(page, "csp.table.has('cio') && csp.plot.range.x[1] > 1")
