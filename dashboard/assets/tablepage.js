@@ -1,7 +1,7 @@
 /* /table: every candidate inside the filters, in columns that a person chooses. Only the rows in sight are elements. */
 import { h } from "./dom.js";
 import { study } from "./study.js";
-import { Grid, href } from "./table.js";
+import { Grid, href, nextSort, sortOf } from "./table.js";
 import { cell, column } from "./export.js";
 import { saveMenu } from "./save.js";
 
@@ -44,8 +44,7 @@ class Sheet extends Grid {
     Object.assign(this, { table, view, picked, state });
     // A column stays away until it is here, and where nothing of it is known.
     this.columns = [...FIRST, ...chosen(table, view)].filter((name) => name === "on_front" || table.has(name)).map((name) => column(table, name));
-    const [sign, name] = [/^-/.test(view.carried.sort || ""), (view.carried.sort || "").replace(/^-/, "")];
-    this.sort = this.columns.some((each) => each.name === name) ? { name, down: sign } : null;
+    this.sort = sortOf(view, this.columns.map((each) => each.name));
     const key = JSON.stringify([this.columns.map((each) => each.name), this.sort]);
     if (key !== this.headed) { this.headed = key; this.heading(); }
     this.order();
@@ -64,12 +63,7 @@ class Sheet extends Grid {
     if (focus) this.head.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();
   }
 
-  /** First the better end, then the other one, then as it was. */
-  sorted(name) {
-    const better = this.columns.find((each) => each.name === name).direction === "maximize", on = this.sort?.name === name;
-    const down = on ? !this.sort.down : better;
-    this.state.carry({ sort: on && this.sort.down !== better ? "" : `${down ? "-" : ""}${name}` });
-  }
+  sorted(name) { this.state.carry({ sort: nextSort(this.sort, name, this.columns.find((each) => each.name === name).direction) }); }
 
   order() {
     const { table, picked, sort } = this, rows = [];

@@ -221,6 +221,34 @@ def test_a_row_rings_its_point_and_the_link_keeps_it(site: str, open_page: Open)
     assert other.locator("#table tr.chosen").first.get_attribute("data-number") == str(number)
 
 
+def test_the_order_of_the_table_is_in_the_link(site: str, open_page: Open) -> None:
+    page = ready(open_page(site))
+    usual = page.evaluate(FRONT)
+    page.focus("#table [data-sort='params']")
+    page.keyboard.press("Enter")
+    until(page, "location.search === '?sort=params'")
+    fewest = page.evaluate(FRONT)
+    assert fewest == page.evaluate("[...csp.picked.highlighted].sort((a, b) => csp.table.num('params')[a]"
+                                   " - csp.table.num('params')[b]).map(row => csp.table.number(row))")  # fmt: skip
+    assert page.evaluate("document.activeElement.dataset.sort") == "params", "the focus stays"
+    page.keyboard.press("Enter")
+    until(page, "location.search === '?sort=-params'")
+    most = page.evaluate(FRONT)
+    assert most == fewest[::-1] != usual
+    assert ready(open_page(page.url, fresh=True)).evaluate(FRONT) == most
+    page.click("#table tr[data-row] a")
+    page.wait_for_selector("h1:has-text('Candidate')")
+    page.go_back()
+    assert ready(page).evaluate(FRONT) == most
+    page.goto(page.url.replace("/?", "/table?"))
+    until(page, "document.querySelector('#sheet th[aria-sort=descending]')?.textContent.startsWith('Param')")
+    page.goto(f"{site}/?sort=-cio")  # a column of /table only
+    assert ready(page).evaluate(FRONT) == usual
+    page.goto(f"{site}/?sort=-params")
+    ready(page).click("#table [data-sort='params']")
+    until(page, f"location.search === '' && {FRONT}.join() === '{','.join(map(str, usual))}'")
+
+
 def test_a_point_selects_and_scrolls_to_its_row(site: str, open_page: Open) -> None:
     page = ready(open_page(f"{site}/?table=shown"))
     last = page.evaluate("csp.table.number([...csp.picked.inside.keys()].filter(r => csp.plot.drawable(r))"
