@@ -179,6 +179,17 @@ def test_one_click_relaxes_all_budgets_that_the_nearest_candidate_needs(site: st
     assert page.evaluate("document.activeElement.dataset.control") == "max.latency_ms"
 
 
+def test_the_export_says_what_the_command_cannot(site: str, open_page: Open) -> None:
+    said = []
+    for query in ("", "?front=all&x=macs&show=failed", "?steps=only:ap~0.1..0.3;not:block~=res|resx"):
+        page = ready(open_page(f"{site}/{query}"))
+        page.click("#export-best")
+        said.append(page.inner_text("dialog"))
+    assert said[0] == said[1], "the front and the toggles change no answer"
+    assert "not quite the same" not in said[0]
+    assert "no option for “only AP 0.1 to 0.3”; it has no option for “without Block res or resx”" in said[2]
+
+
 def test_toggles_and_chips_change_counts(site: str, open_page: Open) -> None:
     page = ready(open_page(site))
     first = count(page)
