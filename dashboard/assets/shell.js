@@ -4,6 +4,7 @@ import { h, ago, say } from "./dom.js";
 const period = Number(document.body.dataset.poll) || 2500;
 let latest = null;
 let readAt = 0;
+let stoodAt = Date.now(); // when the database was last there
 const study = () => new URLSearchParams(window.location.search).get("study") || "";
 
 /** The newest status, or null before the first. */
@@ -24,6 +25,7 @@ function tell(fresh) {
   const before = latest;
   latest = fresh;
   readAt = Date.now();
+  if (fresh.phase === "ready" && !fresh.problem) stoodAt = readAt;
   head(fresh);
   age();
   document.dispatchEvent(new CustomEvent("csp-status", { detail: { fresh } }));
@@ -67,11 +69,11 @@ function everywhere(fresh) {
 function age() {
   const place = document.getElementById("age");
   if (!latest) return;
-  const since = (Date.now() - readAt) / 1000;
-  place.classList.toggle("stale", Boolean(latest.problem));
+  const since = (Date.now() - readAt) / 1000, gone = latest.phase !== "ready" && document.querySelector(".explorer:not([hidden]), .candidate, .evidence");
+  place.classList.toggle("stale", Boolean(latest.problem || gone));
   place.textContent = latest.problem ? `stale ${ago(latest.read + since)}: ${latest.problem}`
-    : latest.phase === "ready" ? `updated ${ago(latest.changed + since)} ago`
-      : document.querySelector(".explorer:not([hidden]), .candidate, .evidence") ? `the database is ${latest.phase}; this is the last that was read` : "";
+    : gone ? `stale ${ago((Date.now() - stoodAt) / 1000)}: the database is ${latest.phase}; this is the last that was read`
+      : latest.phase === "ready" ? `updated ${ago(latest.changed + since)} ago` : "";
 }
 
 document.getElementById("theme-toggle").addEventListener("click", () => window.cspTheme.toggle());

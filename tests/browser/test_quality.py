@@ -19,7 +19,7 @@ from dashboard.pages.shell import HEADER
 from search.store import Store
 from tests.browser.conftest import serving
 from tests.browser.test_dashboard import until
-from tests.databases import build
+from tests.databases import add, build
 from tests.odd import EVIL, STUDIES
 
 pytestmark = pytest.mark.browser
@@ -213,11 +213,18 @@ def test_a_name_that_every_object_has_is_no_field(demo: tuple[str, list[str]], o
     assert "native code" not in page.inner_text("#rail")
 
 
-def test_a_page_outlives_its_database_and_its_server(browser: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("where", "stands"), [
+    ("/studies", "document.querySelectorAll('main h2').length > 1"),
+    ("/?max.macs=900000000", "csp.picked.count > 5 && document.querySelectorAll('#table tr[data-row]').length > 2"
+     " && document.querySelector('#open-best') && !document.querySelector('#explorer').hidden"),
+])  # fmt: skip
+def test_a_page_outlives_its_database_and_its_server(browser: Any, tmp_path: Path, where: str, stands: str) -> None:
     path = tmp_path / "csp.db"
     build(str(path), 14)
     kept = path.read_bytes()
     page = browser.new_page(viewport={"width": 1440, "height": 900})  # a lost server is an error on its console
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -230,16 +237,26 @@ def test_a_page_outlives_its_database_and_its_server(browser: Any, tmp_path: Pat
             try:
                 if turn:
                     until(page, f"{said}.includes('updated')")
+                    assert page.evaluate(f"Boolean({stands})")
+                    if where != "/studies":  # and it follows again
+                        with Store.open(str(path)) as store:
+                            add(store, 1, 14, 1)
+                        until(page, "csp.table.rows === 15 && csp.picked.shown.length === 15")
                     break
-                page.goto(f"http://127.0.0.1:{port}/studies")
+                page.goto(f"http://127.0.0.1:{port}{where}")
                 loaded(page)
+                until(page, stands)
                 path.unlink()
                 until(page, f"{said}.includes('the database is missing')")
-                assert page.locator("main h2").count() > 1, "what was read stays"
+                assert page.evaluate("document.querySelector('#age').className").split() == ["age", "stale"]
+                page.wait_for_timeout(3000)  # and goes on staying while the page asks again
+                assert page.evaluate(f"Boolean({stands})"), "what was read stays"
                 path.write_bytes(kept)
                 until(page, f"{said}.includes('updated')")
             finally:
                 server.kill()
         until(page, f"{said}.includes('the server does not answer')")
-        assert page.locator("main h2").count() > 1
+        assert page.evaluate(f"Boolean({stands})")
+        assert page.inner_text("#age").startswith("stale ")
+    assert errors == []
     page.close()
