@@ -28,7 +28,7 @@ export function filterTexts(table, view) {
   return [...texts, ...view.steps.map((step) => stepText(table, step))];
 }
 
-export function badge(table, row) {
+function badge(table, row) {
   const verdict = table.label("verdict", row), score = table.header.objectives[0], verified = `verified_${score}`;
   const title = verdict === "unverified" ? "its score is the proxy’s; its page says how to verify it"
     : `${table.field(score).label} ${show(table.field(score), table.num(verified)[row])} over several seeds, `

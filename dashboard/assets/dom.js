@@ -59,6 +59,13 @@ export function download(name, text, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** Put a tooltip beside a place of the window, inside it. */
+export function beside(tooltip, x, y) {
+  const { width, height } = tooltip.getBoundingClientRect();
+  tooltip.style.left = `${Math.min(x + 14, window.innerWidth - width - 8)}px`;
+  tooltip.style.top = `${y + 16 + height > window.innerHeight ? y - height - 12 : y + 16}px`;
+}
+
 /** Say something to a screen reader, politely. */
 export function say(text) {
   const place = document.getElementById("said");

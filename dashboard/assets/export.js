@@ -37,7 +37,7 @@ export function cell(table, picked, { name, text, field, spread }, row) {
 }
 
 /** The shortest number that is the same one in the float32 in which it travelled. */
-export function exact(number) {
+function exact(number) {
   if (Number.isInteger(number)) return number;
   for (let digits = 5; digits < 9; digits++) {
     const short = Number(number.toPrecision(digits));

@@ -15,7 +15,7 @@ const isCost = (name) => COSTS.includes(name) || /^(latency|energy|images_per_se
 const spreads = (table, names) => names.flatMap((name) => [name, `${name}_spread`]);
 
 /** Names of a preset's columns, those without any value left out. */
-export function preset(table, name) {
+function preset(table, name) {
   const { axes, fields, objectives: [score] } = table.header;
   const texts = Object.keys(fields).filter((each) => fields[each].kind === "category" && each !== "verdict");
   const metrics = axes.filter((each) => fields[each].kind === "metric"), verified = metrics.filter((each) => each.startsWith("verified_"));
