@@ -114,7 +114,7 @@ export class Answer {
     });
     const relax = () => { for (const { name, end, loosened } of ends.toReversed()) this.act.relax(name, end, loosened); }; // the first has the focus then
     return [
-      h("div", { class: "answer-text" }, h("p", { class: "named" }, text),
+      h("div", { class: "answer-text" }, h("p", { class: "named", title: text }, text),
         h("p", { class: "question" }, `The nearest has ${listed(ends.map(({ has }) => has))} (#${table.number(found.row)}).`)),
       h("div", { class: "actions" }, h("button", { id: "relax", class: "primary", type: "button", onclick: relax }, `Relax to ${listed(ends.map(({ words }) => words))}`)),
     ];

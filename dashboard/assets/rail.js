@@ -1,5 +1,5 @@
 /* The rail: budgets with typed values and histograms, chips that are the legend, what else is shown. */
-import { h } from "./dom.js";
+import { h, MISSING } from "./dom.js";
 import { bounds, histogram } from "./model.js";
 import { familyColors, scaled, extent } from "./paint.js";
 import { SHOWN } from "./view.js";
@@ -158,7 +158,7 @@ export class Rail {
     const field = this.table.field(view.color), [low, high] = extent(this.table.num(view.color));
     const bar = h("div", { class: "colorbar" });
     bar.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map((share) => scaled(theme.scale, share)).join(", ")})`;
-    const end = (value) => String(Number((value * field.scale).toPrecision(3)));
+    const end = (value) => (Number.isFinite(value) ? String(Number((value * field.scale).toPrecision(3))) : MISSING);
     return [h("div", { class: "group", "data-scale": view.color }, h("strong", {}, field.label), h("span", { class: "unit" }, ` ${field.unit}`), bar,
       h("div", { class: "ends muted" }, h("span", {}, end(low)), h("span", {}, end(high))))];
   }

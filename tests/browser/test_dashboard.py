@@ -512,6 +512,7 @@ def test_a_column_that_did_not_arrive_is_asked_for_again(site: str, browser: Any
     page.goto(site)
     ready(page)
     before = fails(choose="#color", name="cio")
+    assert page.inner_text("[data-scale='cio'] .ends").split() == ["–", "–"]
     page.select_option("#color", "block")
     page.select_option("#color", "cio")
     comes("cio", before)
