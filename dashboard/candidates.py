@@ -170,19 +170,24 @@ def any_verified(frame: Columns) -> bool:
     return any(text.labels[code] != "unverified" for code in np.unique(text.codes))
 
 
-def binding(frame: Columns, view: View) -> tuple[str, int] | None:
-    """When no candidate fits because of one range: that field, and the row that comes nearest to fitting."""
-    done = complete(frame)
-    for name, (low, high) in view.ranges.items():
-        without = View(ranges={k: v for k, v in view.ranges.items() if k != name}, kinds=view.kinds)
-        values = numbers(frame, name)
-        rows = np.flatnonzero(matching(frame, without) & done & ~np.isnan(values))
-        if len(rows):
-            bounded = values[rows]
-            outside = np.zeros(len(rows))
-            if low is not None:
-                outside = np.maximum(outside, low - bounded)
-            if high is not None:
-                outside = np.maximum(outside, bounded - high)
-            return name, int(rows[int(np.argmin(outside))])
-    return None
+def binding(frame: Columns, view: View, score: str) -> tuple[int, list[tuple[str, str]]] | None:
+    """When no candidate fits: the row that comes nearest, and the ends of the ranges (`min`, `max`) that keep it out.
+
+    Nearest is the row with a score whose largest excess over a bound is the smallest share of that bound.
+    """
+    ends = [(name, end, bound) for name, bounds in view.ranges.items()
+            for end, bound in zip(("min", "max"), bounds, strict=True) if bound is not None]  # fmt: skip
+    rows = np.flatnonzero(matching(frame, View(kinds=view.kinds)) & complete(frame) & ~np.isnan(numbers(frame, score)))
+    if not len(rows) or not ends:
+        return None
+    excess = np.zeros((len(ends), len(rows)))
+    for at, (name, end, bound) in enumerate(ends):
+        values = numbers(frame, name)[rows]
+        outside = values - bound if end == "max" else bound - values
+        excess[at] = np.where(outside <= 1e-7 * abs(bound), 0.0, outside / (abs(bound) or 1.0))
+    excess[np.isnan(excess)] = np.inf
+    most = excess.max(axis=0)
+    nearest = int(np.argmin(most))
+    if not 0.0 < most[nearest] < np.inf:
+        return None
+    return int(rows[nearest]), [(name, end) for at, (name, end, _) in enumerate(ends) if excess[at, nearest]]

@@ -1,5 +1,5 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
-import { h, bare, digits, show, shown, say } from "./dom.js";
+import { h, digits, show, shown, say } from "./dom.js";
 import { best, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
@@ -7,12 +7,16 @@ import { stepText } from "./steps.js";
 
 const SIGNS = { verified: "✓", overturned: "✗", unverified: "?" };
 
+/** A field's name inside a sentence. */
+const inside = ({ label }) => (/^[A-Z]{2}|^MACs$/.test(label) ? label : label.toLowerCase());
+const listed = (texts) => [texts.slice(0, -1).join(", "), ...texts.slice(-1)].filter(Boolean).join(" and ");
+
 /** Every filter in words, for example `latency ≤ 12 ms`. */
 export function filterTexts(table, view) {
   const texts = [];
   for (const name of table.header.filters) {
     const [low, high] = view.ranges[name] || [null, null], field = table.field(name);
-    const label = /^[A-Z]{2}|^MACs$/.test(field.label) ? field.label : field.label.toLowerCase();
+    const label = inside(field);
     const value = (end) => `${Number((end * field.scale).toPrecision(4))}${field.unit ? ` ${field.unit}` : ""}`;
     if (low !== null && high !== null) texts.push(`${label} ${value(low)} – ${value(high)}`);
     else if (high !== null) texts.push(`${label} ≤ ${value(high)}`);
@@ -24,7 +28,7 @@ export function filterTexts(table, view) {
   return [...texts, ...view.steps.map((step) => stepText(table, step))];
 }
 
-export function badge(table, row) {
+function badge(table, row) {
   const verdict = table.label("verdict", row), score = table.header.objectives[0], verified = `verified_${score}`;
   const title = verdict === "unverified" ? "its score is the proxy’s; its page says how to verify it"
     : `${table.field(score).label} ${show(table.field(score), table.num(verified)[row])} over several seeds, `
@@ -104,14 +108,15 @@ export class Answer {
     }
     const found = binding(table, view), text = `No candidate fits ${filters.join(", ")} on ${header.device}.`;
     if (!found) return [h("p", { class: "answer-text" }, `${text} Loosen a filter on the left, or Reset.`)];
-    const field = table.field(found.name), value = table.num(found.name)[found.row];
-    const loosened = outwards(value * field.scale, found.end) / field.scale;
-    const words = `${field.label.toLowerCase()} ${found.end === "max" ? "≤" : "≥"} ${bare(field, loosened)}${field.unit ? ` ${field.unit}` : ""}`;
+    const ends = found.ends.map(({ name, end }) => {
+      const field = table.field(name), value = table.num(name)[found.row], loosened = outwards(value * field.scale, end) / field.scale;
+      return { name, end, loosened, has: `${field.label} ${show(field, value)}`, words: `${inside(field)} ${end === "max" ? "≤" : "≥"} ${show(field, loosened)}` };
+    });
+    const relax = () => { for (const { name, end, loosened } of ends.toReversed()) this.act.relax(name, end, loosened); }; // the first has the focus then
     return [
-      h("div", { class: "answer-text" }, h("p", { class: "named" }, text),
-        h("p", { class: "question" }, `The nearest has ${field.label} ${show(field, value)} (#${table.number(found.row)}).`)),
-      h("div", { class: "actions" }, h("button", { id: "relax", class: "primary", type: "button",
-        onclick: () => this.act.relax(found.name, found.end, loosened) }, `Relax to ${words}`)),
+      h("div", { class: "answer-text" }, h("p", { class: "named", title: text }, text),
+        h("p", { class: "question" }, `The nearest has ${listed(ends.map(({ has }) => has))} (#${table.number(found.row)}).`)),
+      h("div", { class: "actions" }, h("button", { id: "relax", class: "primary", type: "button", onclick: relax }, `Relax to ${listed(ends.map(({ words }) => words))}`)),
     ];
   }
 }

@@ -1,5 +1,7 @@
 /* What is on the screen as commands for a terminal: search.export of a candidate, search.pick of the question. */
 
+import { stepText } from "./steps.js";
+
 const quoted = (text) => (/^[\w./:@=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 /** `--db` and `--name`, where they are not what the command takes by itself. */
@@ -14,7 +16,8 @@ export function exportCommand(table, row) {
   return ["python -m search.export", id, "--to onnx -o", id, ...where(table.header)].join(" ");
 }
 
-/** The command that gives this answer, and why it might not; null where no command can name the device. */
+/** The command that gives this answer, and why it might not; null where no command can name the device. The answer is
+ * the best score inside the filters, whatever the axes, the front and the toggles. */
 export function pickCommand(table, view) {
   const { header, there } = table, parts = [], left = [];
   if (there && !there.name) return { command: null, left: [`${there.label} has no name of its own on a command line`] };
@@ -30,5 +33,6 @@ export function pickCommand(table, view) {
     if (low !== null) parts.push("--min", `${name}=${Number(low.toPrecision(10))}`);
   }
   for (const name of header.chips) if (view.kinds[name]) left.push(`it has no option for ${header.fields[name].label}`);
+  for (const step of view.steps) left.push(`it has no option for “${stepText(table, step)}”`);
   return { command: ["python -m search.pick", ...parts, "--by proxy", ...where(header)].join(" "), left };
 }

@@ -16,6 +16,7 @@ export class Table {
     this.columns = columns;
     this.cache = new Map();
     this.waiting = new Map();
+    this.lost = null; // the columns that did not arrive, and why
     this.version = 0;
     this.base = { header, own: new Map(OWN.map((name) => [name, columns.get(name)])) };
     this.there = null;
@@ -32,7 +33,7 @@ export class Table {
     for (const name of OWN) put(name, there ? null : own.get(name));
     if (!there) { this.predicted = null; this.header = header; return; }
     put("latency_ms", { values: this.latencies(ORIGINS.includes(by) ? by : there.origin) });
-    const fields = { ...header.fields }, same = there.title === header.device; // in another runtime
+    const fields = bare(header.fields), same = there.title === header.device; // in another runtime
     fields.latency_ms = { ...fields.latency_ms, where: same ? there.label : there.title };
     // What else was timed is still the study's own.
     for (const name of TIMED) if (fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} on ${same ? "the study’s runtime" : header.device}` };
@@ -129,15 +130,23 @@ export class Table {
     return this.cache.get("complete");
   }
 
-  /** Fetch those of `names` that are not here yet. False if there was nothing to do. */
-  async more(names) {
+  /** Fetch those of `names` that are not here yet. False if nothing came: `lost` says what did not arrive, which is
+   * asked for again when it is chosen again, or `again`. */
+  async more(names, again = false) {
     const offered = new Set(Object.keys(this.header.fields || {}));
     const lacking = names.filter((name) => offered.has(base(name)) && !this.has(name) && !this.waiting.has(name) && !(this.there && OWN.includes(name)));
+    if (this.lost && lacking.join() === this.lost.names.join() && !again) return false; // drawn once more
+    this.lost = null;
     if (!lacking.length) return false;
-    for (const name of lacking) this.waiting.set(name, true);
-    const query = new URLSearchParams({ study: this.header.study, only: lacking.join(",") });
-    const found = await read(`/data.bin?${query}`);
-    if (found.header.token !== this.header.token || found.header.rows !== this.rows) return false;
+    for (const name of lacking) this.waiting.set(name, true); // for good if they come: what the server has not is not asked for twice
+    let found = null;
+    try {
+      found = await read(`/data.bin?${new URLSearchParams({ study: this.header.study, only: lacking.join(",") })}`);
+    } catch (error) { this.lost = { names: lacking, problem: error.message }; }
+    if (!found || found.header.token !== this.header.token || found.header.rows !== this.rows) {
+      for (const name of lacking) this.waiting.delete(name);
+      return false;
+    }
     for (const [name, column] of found.columns) {
       if (OWN.includes(name)) this.base.own.set(name, column);
       if (this.there && OWN.includes(name)) continue; // the device was chosen meanwhile
@@ -156,11 +165,15 @@ export async function read(url) {
   return { tag, ...decode(await response.arrayBuffer()) };
 }
 
+/** A copy that knows only its own names: a link may name `constructor` as a field. */
+const bare = (fields) => Object.assign(Object.create(null), fields);
+
 export function decode(buffer) {
   const view = new DataView(buffer);
   if (view.getUint32(0, false) !== 0x43535031) throw new Error("the server sent no columns");
   const length = view.getUint32(4, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  if (header.fields) header.fields = bare(header.fields);
   const columns = new Map();
   for (const { name, type, at, labels } of header.columns) {
     columns.set(name, { labels, values: values(buffer, 8 + length + at, type, header.rows) });

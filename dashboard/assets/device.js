@@ -21,7 +21,7 @@ const said = (number) => number.toLocaleString("en-US");
 export const known = (there) => (there.error === null ? ", of unknown error" : `, ${digits(100 * there.error, 2)} % off in the median`);
 
 /** What is known of the chosen device, in words. */
-export function coverage(table) {
+function coverage(table) {
   const { there, complete } = table, all = count(table.num("number"), complete);
   const measured = count(there.measured, complete), predicted = count(there.predicted, complete);
   const missing = all - measured, lines = [];

@@ -59,8 +59,28 @@ export function download(name, text, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
+/** Put a tooltip beside a place of the window, inside it. */
+export function beside(tooltip, x, y) {
+  const { width, height } = tooltip.getBoundingClientRect();
+  tooltip.style.left = `${Math.min(x + 14, window.innerWidth - width - 8)}px`;
+  tooltip.style.top = `${y + 16 + height > window.innerHeight ? y - height - 12 : y + 16}px`;
+}
+
 /** Say something to a screen reader, politely. */
 export function say(text) {
   const place = document.getElementById("said");
   if (place) place.textContent = text;
+}
+
+/** Say under the plot which columns of `table` did not arrive, with a button that asks `again`; nothing once they came. */
+export function lost(table, again) {
+  const before = document.getElementById("lost");
+  if (before?.of === table.lost) return;
+  before?.remove();
+  if (!table.lost) return;
+  const labels = table.lost.names.filter((name) => name in table.header.fields).map((name) => table.field(name).label).join(", ");
+  const said = h("span", { id: "lost", class: "problem" }, `${labels} did not arrive: ${table.lost.problem}. `, h("button", { type: "button", class: "link", onclick: again }, "Retry"));
+  said.of = table.lost;
+  document.querySelector(".caption").append(said);
+  say(said.textContent);
 }

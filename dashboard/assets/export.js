@@ -16,7 +16,7 @@ const COUNT = { scale: 1, plain: false };
 
 /** A column of tables and files: how it is called, shown and written. */
 export function column(table, name) {
-  if (name in FIXED) return { name, unit: "", stored: "", ...FIXED[name] };
+  if (Object.hasOwn(FIXED, name)) return { name, unit: "", stored: "", ...FIXED[name] };
   const of = base(name), field = table.field(of), { label, unit, meaning, direction, stored = "" } = field;
   if (of === name) return { name, field, label, unit, stored, direction, meaning, whose: table.whose(name), text: field.kind === "category" };
   if (name.endsWith("_n")) return { name, field: COUNT, label: `n of ${label}`, unit: "", stored: "", direction: "maximize", meaning: `number of seeds, or of repeats, of: ${meaning}` };
@@ -55,7 +55,7 @@ export function cell(table, picked, { name, text, field, spread }, row) {
 }
 
 /** The shortest number that is the same one in the float32 in which it travelled. */
-export function exact(number) {
+function exact(number) {
   if (Number.isInteger(number)) return number;
   for (let digits = 5; digits < 9; digits++) {
     const short = Number(number.toPrecision(digits));

@@ -4,10 +4,9 @@ import { keep } from "./steps.js";
 const CLOSE = 1e-7; // a value went through float32, a bound through the URL
 
 /** Rows inside the budgets and rows of the kept kinds, as two masks: what only a budget excludes is drawn grey. */
-export function matching(table, view, without = null) {
+function matching(table, view) {
   const budget = new Uint8Array(table.rows).fill(1), kind = new Uint8Array(table.rows).fill(1);
   for (const [name, [low, high]] of Object.entries(view.ranges)) {
-    if (name === without) continue;
     const values = table.num(name);
     // The bounds are widened instead of every value.
     const least = low === null ? -Infinity : low - CLOSE * Math.abs(low), most = high === null ? Infinity : high + CLOSE * Math.abs(high);
@@ -154,20 +153,30 @@ export function best(table, objectives, among, complete = true) {
   return found;
 }
 
-/** When nothing fits because of one range: its name, which of its ends binds, and the row that comes nearest. */
+/** When nothing fits: the row that comes nearest, whose largest excess over a bound is the smallest share of it, and
+ * the ends of the ranges that it is outside of. Null where no range keeps it out. */
 export function binding(table, view) {
-  for (const [name, [low, high]] of Object.entries(view.ranges)) {
-    const { budget, kind } = matching(table, view, name);
-    const values = table.num(name);
-    let nearest = -1, least = Infinity;
-    for (let row = 0; row < table.rows; row++) {
-      if (!budget[row] || !kind[row] || !table.complete[row] || values[row] !== values[row]) continue;
-      const outside = Math.max(0, low === null ? 0 : low - values[row], high === null ? 0 : values[row] - high);
-      if (outside < least) { least = outside; nearest = row; }
-    }
-    if (nearest >= 0) return { name, row: nearest, end: high !== null && values[nearest] > high ? "max" : "min" };
+  const { kind } = matching(table, { ...view, ranges: {} }), score = table.num(table.header.objectives[0]);
+  const ends = Object.entries(view.ranges).flatMap(([name, bounds]) => ["min", "max"].map((end, at) => ({ name, end, bound: bounds[at], values: table.num(name) })))
+    .filter(({ bound }) => bound !== null);
+  const excess = ({ end, bound, values }, row) => {
+    const outside = end === "max" ? values[row] - bound : bound - values[row];
+    return outside > CLOSE * Math.abs(bound) ? outside / (Math.abs(bound) || 1) : outside !== outside ? Infinity : 0;
+  };
+  let nearest = -1, least = Infinity;
+  for (let row = 0; row < table.rows; row++) {
+    if (!kind[row] || !table.complete[row] || score[row] !== score[row]) continue;
+    let most = 0;
+    for (let at = 0; at < ends.length && most < least; at++) most = Math.max(most, excess(ends[at], row));
+    if (most < least) { least = most; nearest = row; }
   }
-  return null;
+  return nearest < 0 || !least ? null : { row: nearest, ends: ends.filter((each) => excess(each, nearest)).map(({ name, end }) => ({ name, end })) };
+}
+
+/** For each label of the state, whether the toggles show it beside the front. */
+export function wanted(table, view) {
+  const names = { complete: "dominated", stopped: "stopped", failed: "failed", refused: "refused" };
+  return table.text("state").labels.map((label) => view.show.includes(names[label] || "waiting"));
 }
 
 /** The front of the two axes as if there were no filter. */
@@ -190,13 +199,11 @@ export function pick(table, view) {
   const highlighted = view.front === "all" ? front(table, table.header.objectives, inside) : axes;
   const on = new Uint8Array(table.rows);
   for (const row of highlighted) on[row] = 1;
-  const state = table.text("state");
-  const names = { complete: "dominated", stopped: "stopped", failed: "failed", refused: "refused" };
-  const wanted = state.labels.map((label) => view.show.includes(names[label] || "waiting"));
+  const states = table.text("state").values, beside = wanted(table, view);
   const shown = new Uint8Array(table.rows);
   let count = 0;
   for (let row = 0; row < table.rows; row++) {
-    if (inside[row] && (on[row] || wanted[state.values[row]])) { shown[row] = 1; count++; }
+    if (inside[row] && (on[row] || beside[states[row]])) { shown[row] = 1; count++; }
   }
   return {
     inside, budget, kind, filtered: !all, axes, free: all ? axes : freeFront(table, view),

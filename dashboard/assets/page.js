@@ -1,6 +1,6 @@
 /* The first screen: one view, kept in the URL; what a person does changes it, and everything is drawn from it. */
 import { status } from "./shell.js";
-import { h, bare, say } from "./dom.js";
+import { h, bare, lost, say } from "./dom.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
 import { pick } from "./model.js";
 import { Plot, plotly } from "./plot.js";
@@ -108,12 +108,14 @@ function draw() {
   need();
 }
 
-/** Columns that the view names and that were not sent at first. */
-async function need() {
+/** Columns that the view names and that were not sent at first; `again` also those that did not arrive. */
+async function need(again = false) {
   const names = [view.x, view.y, view.color, view.size, ...fieldsOf(view.steps)].filter(Boolean).flatMap((name) => [name, `${name}_spread`])
     .filter((name) => table.header.axes.includes(name) || table.field(name).kind === "category" || table.has(name));
-  const of = table;
-  if (await of.more(names) && of === table) {
+  const of = table, came = await of.more(names, again);
+  if (of !== table) return;
+  lost(of, () => need(true));
+  if (came) {
     for (const key of [...of.cache.keys()]) if (/^(strip|extent|order|colors|sizes|signed|bounds)/.test(key)) of.cache.delete(key);
     rail.drawn = null;
     schedule();

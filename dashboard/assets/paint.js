@@ -120,7 +120,7 @@ function parts(plot) {
 /** Where every row is on the canvas, in its pixels, computed once for an axis and a zoom; -32768 where nowhere. */
 function projected(plot, ratio) {
   const { table, view, box, range } = plot;
-  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token, table.version]);
+  const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, plot.strip, ratio, table.header.token, table.version, table.columns.size]);
   if (plot.projection?.key === key) return plot.projection;
   const xs = table.num(view.x), ys = table.num(view.y), sx = table.field(view.x).scale, sy = table.field(view.y).scale;
   const [x0, x1] = range.x, [y0, y1] = range.y;
@@ -144,28 +144,38 @@ function pixels(plot, context, theme, ratio) {
   const wide = Math.round((box.width + 6) * ratio), tall = Math.round((plot.height - box.top - 14) * ratio);
   const image = context.getImageData(left, top, wide, tall), buffer = new Uint32Array(image.data.buffer);
   const palette = list.map(packed), warn = packed(theme.warn), over = packed(scaled([theme.surface, theme.muted], 0.4));
-  const plain = table.rows > 40000 ? 2 : 3, bottom = Math.round((box.top + box.height) * ratio) - top + 2;
+  const predicted = predictions(plot), rim = Math.max(1, Math.round(ratio)), plain = table.rows > 40000 ? 2 : 3, bottom = Math.round((box.top + box.height) * ratio) - top + 2;
   for (let pass = 1; pass <= 3; pass++) {
     const alpha = pass === 2 ? 110 : 150;
     for (let row = 0; row < table.rows; row++) {
       if (role[row] !== pass || picked.on[row]) continue;
       const known = ys[row] === ys[row];
       if (!known && pass === 1) continue;
-      const side = diameters ? Math.round(diameters[row] * 0.6 * ratio) : Math.round(plain * ratio), half = side >> 1;
+      const hollow = pass === 2 && predicted(row); // one pixel wider, so that there is a hole
+      const side = Math.round((diameters ? diameters[row] * 0.6 : plain + hollow) * ratio), half = side >> 1;
       const x = px[row] - left - half, y = py[row] - top - half;
       if (x >= 0 && x + side <= wide && y >= 0 && y + side <= (known ? bottom : tall)) {
-        blend(buffer, wide, x, y, side, pass === 1 ? over : pass === 2 ? palette[codes[row]] : warn, alpha);
+        blend(buffer, wide, x, y, side, pass === 1 ? over : pass === 2 ? palette[codes[row]] : warn, alpha, hollow ? rim : 0);
       }
     }
   }
   context.putImageData(image, left, top);
 }
 
-/** A square of one colour over what is there; red and blue are mixed in one multiplication. */
-function blend(buffer, wide, x, y, side, color, alpha) {
+/** Whether a row stands where a prediction puts it. */
+function predictions({ view, table }) {
+  if (view.x.includes("@") || view.y.includes("@")) return () => true;
+  const timed = [view.x, view.y].includes("latency_ms") && table.predicted;
+  return (row) => Boolean(timed && timed[row]);
+}
+
+/** A square of one colour over what is there, or only its `rim`; red and blue are mixed in one multiplication. */
+function blend(buffer, wide, x, y, side, color, alpha, rim) {
   const rest = 256 - alpha, rb = (color & 0xff00ff) * alpha, g = (color & 0x00ff00) * alpha;
   for (let line = y; line < y + side; line++) {
+    const hole = rim && line >= y + rim && line < y + side - rim ? line * wide + x + rim : -1;
     for (let at = line * wide + x, end = at + side; at < end; at++) {
+      if (at === hole) at = end - rim;
       const old = buffer[at];
       buffer[at] = (0xff000000 | ((((old & 0xff00ff) * rest + rb) >>> 8) & 0xff00ff) | ((((old & 0x00ff00) * rest + g) >>> 8) & 0x00ff00)) >>> 0;
     }
@@ -175,8 +185,7 @@ function blend(buffer, wide, x, y, side, color, alpha) {
 function shapes(plot, context, theme, frontOnly) {
   const { table, view, picked, box } = plot, { codes, list } = colors(plot, theme), diameters = sizes(plot);
   const state = table.text("state"), verdict = table.text("verdict");
-  const elsewhere = view.x.includes("@") || view.y.includes("@"), timed = [view.x, view.y].includes("latency_ms") && table.predicted;
-  const predicted = (row) => elsewhere || Boolean(timed && timed[row]);
+  const predicted = predictions(plot);
   const size = (row) => (diameters ? diameters[row] : table.rows > 1500 ? 7 : 9) / 2;
   context.save();
   context.beginPath();

@@ -1,6 +1,6 @@
 /* Parallel coordinates: lines on canvases, drawn some milliseconds at a time so that a brush stays under the hand;
  * axes, ticks and brushes as SVG over them. */
-import { h, s } from "./dom.js";
+import { h, s, beside } from "./dom.js";
 import { familyColors, scaled, extent } from "./paint.js";
 import { held, NONE } from "./steps.js";
 import { describe } from "./plot.js";
@@ -303,15 +303,12 @@ export class Parallel {
       this.tooltip.hidden = row < 0;
       if (row >= 0) this.tooltip.replaceChildren(...describe(this.table, row, this.picked));
     }
-    if (row < 0) return;
-    const size = this.tooltip.getBoundingClientRect();
-    this.tooltip.style.left = `${Math.min(x + 14, window.innerWidth - size.width - 8)}px`;
-    this.tooltip.style.top = `${y + 16 + size.height > window.innerHeight ? y - size.height - 12 : y + 16}px`;
+    if (row >= 0) beside(this.tooltip, x, y);
   }
 }
 
 /** Round values between two ends, which are logarithms on a log axis. */
-export function nice(low, high, log, most = 8) {
+function nice(low, high, log, most = 8) {
   if (log) {
     const found = [];
     for (let power = Math.floor(low); power <= Math.ceil(high); power++) for (const digit of [1, 2, 5]) found.push(digit * 10 ** power);

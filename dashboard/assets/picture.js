@@ -54,7 +54,9 @@ function legend(table, view, theme) {
   if (field.kind === "category") {
     return [...familyColors(table, view.color, theme)].map(([label, color]) => [`<circle r="5" fill="${color}"/>`, label === "–" ? `no ${field.label.toLowerCase()}` : label]);
   }
-  const [low, high] = extent(table.num(view.color)), show = (value) => `${Number((value * field.scale).toPrecision(3))}${field.unit ? ` ${field.unit}` : ""}`;
+  const [low, high] = extent(table.num(view.color));
+  if (low > high) return [];
+  const show = (value) => `${Number((value * field.scale).toPrecision(3))}${field.unit ? ` ${field.unit}` : ""}`;
   return [0, 0.25, 0.5, 0.75, 1].map((share) => [`<circle r="5" fill="${scaled(theme.scale, share)}"/>`, `${share ? "" : `${field.label} `}${show(low + share * (high - low))}`]);
 }
 

@@ -1,8 +1,9 @@
 /* The Pareto plot in three layers: points on a canvas, axes and references as a transparent Plotly figure (SVG, no
  * WebGL), and front, answer and rings as SVG of our own, so that a dragged slider moves no Plotly. */
-import { h, s, show, say } from "./dom.js";
-import { steps } from "./model.js";
+import { h, s, beside, show, say } from "./dom.js";
+import { steps, wanted } from "./model.js";
 import { paint } from "./paint.js";
+import { escape } from "./vector.js";
 
 const SIDE = { left: 62, right: 14, top: 14, bottom: 46 };
 const STRIP = 26; // height of the band for candidates without a value on y
@@ -56,12 +57,13 @@ export class Plot {
     this.py = (value) => top + height - ((cy(value) - y0) / (y1 - y0)) * height;
   }
 
+  /** Whether anything that the toggles show has no value on y, whatever the filters. */
   hasStrip() {
-    const { table, view, picked } = this, key = `strip ${view.x} ${view.y} ${view.show.join()}`;
+    const { table, view } = this, key = `strip ${view.x} ${view.y} ${view.show.join()}`;
     if (!table.cache.has(key)) {
-      const x = table.num(view.x), y = table.num(view.y);
+      const x = table.num(view.x), y = table.num(view.y), states = table.text("state").values, shown = wanted(table, view);
       let found = false;
-      for (let row = 0; row < table.rows && !found; row++) found = Boolean(picked.shown[row]) && y[row] !== y[row] && x[row] === x[row];
+      for (let row = 0; row < table.rows && !found; row++) found = shown[states[row]] && y[row] !== y[row] && x[row] === x[row];
       table.cache.set(key, found);
     }
     return table.cache.get(key);
@@ -77,12 +79,12 @@ export class Plot {
   computed(axis, name, log) {
     const { table, view } = this, values = table.num(name), x = table.num(view.x), y = table.num(view.y);
     const { scale } = table.field(name), least = log ? 0 : -Infinity, { complete } = table, state = table.text("state");
-    const wanted = state.labels.map((label) => view.show.includes(label === "proposed" ? "waiting" : label));
+    const shown = wanted(table, view);
     const costs = (table.header.references || []).map((reference) => reference.costs[name]).filter((value) => value > least);
     let low = Math.min(...costs), high = Math.max(...costs);
     for (let row = 0; row < table.rows; row++) {
       const value = values[row];
-      if ((value >= low && value <= high) || !(complete[row] ? x[row] === x[row] && y[row] === y[row] : wanted[state.values[row]])) continue;
+      if ((value >= low && value <= high) || !(complete[row] ? x[row] === x[row] && y[row] === y[row] : shown[state.values[row]])) continue;
       if (value < low && value > least) low = value;
       if (value > high && value < Infinity && value > least) high = value;
     }
@@ -170,12 +172,7 @@ export class Plot {
   }
 
   star(row, theme) {
-    const [cx, cy] = this.at(row), points = [];
-    for (let at = 0; at < 10; at++) {
-      const radius = at % 2 ? 4.4 : 10, angle = (Math.PI * at) / 5;
-      points.push(`${(cx + radius * Math.sin(angle)).toFixed(1)},${(cy - radius * Math.cos(angle)).toFixed(1)}`);
-    }
-    return s("polygon", { class: "star", points: points.join(" "), fill: theme.ink, stroke: theme.surface });
+    return s("polygon", { class: "star", points: starPoints(10, ...this.at(row)), fill: theme.ink, stroke: theme.surface });
   }
 
   pin(inner, row, theme) {
@@ -338,10 +335,7 @@ export class Plot {
       if (row >= 0) this.tooltip.replaceChildren(...describe(this.table, row, this.picked));
       this.act.hover(row);
     }
-    if (row < 0) return;
-    const size = this.tooltip.getBoundingClientRect();
-    this.tooltip.style.left = `${Math.min(x + 14, window.innerWidth - size.width - 8)}px`;
-    this.tooltip.style.top = `${y + 16 + size.height > window.innerHeight ? y - size.height - 12 : y + 16}px`;
+    if (row >= 0) beside(this.tooltip, x, y);
   }
   up(event) {
     const { down } = this;
@@ -378,7 +372,13 @@ function within(polygon, x, y) {
   return inside;
 }
 
-const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+/** The corners of a star with five points. */
+export function starPoints(radius, x = 0, y = 0) {
+  return Array.from({ length: 10 }, (_, at) => {
+    const reach = at % 2 ? 0.44 * radius : radius, angle = (Math.PI * at) / 5;
+    return `${(x + reach * Math.sin(angle)).toFixed(1)},${(y - reach * Math.cos(angle)).toFixed(1)}`;
+  }).join(" ");
+}
 
 /** What hovering says of a candidate. */
 export function describe(table, row, picked) {

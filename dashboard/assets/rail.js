@@ -1,5 +1,5 @@
 /* The rail: budgets with typed values and histograms, chips that are the legend, what else is shown. */
-import { h } from "./dom.js";
+import { h, MISSING } from "./dom.js";
 import { bounds, histogram } from "./model.js";
 import { familyColors, scaled, extent } from "./paint.js";
 import { SHOWN } from "./view.js";
@@ -39,7 +39,8 @@ export class Rail {
       this.chips,
       h("fieldset", { class: "group", id: "show" }, h("legend", {}, "Show beside the front"), this.shown),
     );
-    if (focus) this.root.querySelector(`[data-control="${focus}"]`)?.focus();
+    if (focus) this.root.querySelector(`[data-control="${CSS.escape(focus)}"]`)?.focus();
+    this.focus = focus; // a chip or toggle, which only `legend` makes
   }
 
   /** One field: a histogram, a slider and a typed value for the end that is a budget, or for both. */
@@ -119,7 +120,8 @@ export class Rail {
   /** Chips of each category: those of the colour's field carry the colours. */
   legend(view, theme) {
     const { table } = this;
-    const focus = document.activeElement?.dataset?.control;
+    const focus = document.activeElement?.dataset?.control || this.focus;
+    this.focus = null;
     this.chips.replaceChildren(...table.header.chips.flatMap((name) => {
       const column = table.text(name), counts = new Uint32Array(column.labels.length);
       for (let row = 0; row < table.rows; row++) counts[column.values[row]]++;
@@ -127,7 +129,7 @@ export class Rail {
       if (labels.length < 2 && name !== view.color) return [];
       const colors = view.color === name ? familyColors(table, name, theme) : new Map();
       const kept = view.kinds[name] || labels;
-      const signs = name === "verdict" ? { verified: "■", overturned: "⊗", unverified: "●" } : {};
+      const signs = new Map(name === "verdict" ? [["verified", "■"], ["overturned", "⊗"], ["unverified", "●"]] : []); // labels come from the link too
       return [h("fieldset", { class: "group chips", "data-kind": name }, h("legend", { title: table.field(name).meaning }, table.field(name).label),
         labels.map((label) => {
           const box = h("input", { type: "checkbox", checked: kept.includes(label), "data-control": `${name}=${label}` });
@@ -135,10 +137,10 @@ export class Rail {
             const now = labels.filter((other) => (other === label ? box.checked : kept.includes(other)));
             this.act.kind(name, now.length === labels.length ? null : now);
           });
-          const swatch = h("span", { class: colors.has(label) ? "swatch" : "sign", "aria-hidden": "true" }, signs[label] || "");
-          if (colors.has(label)) { swatch.style.background = signs[label] ? "none" : colors.get(label); swatch.style.color = colors.get(label); }
+          const swatch = h("span", { class: colors.has(label) ? "swatch" : "sign", "aria-hidden": "true" }, signs.get(label) || "");
+          if (colors.has(label)) { swatch.style.background = signs.has(label) ? "none" : colors.get(label); swatch.style.color = colors.get(label); }
           const count = counts[column.labels.indexOf(label)] || 0;
-          return h("label", { class: "chip", title: `${count.toLocaleString("en-US")} candidates` }, box, ...(colors.has(label) || signs[label] ? [swatch] : []), label);
+          return h("label", { class: "chip", title: `${count.toLocaleString("en-US")} candidates` }, box, ...(colors.has(label) || signs.has(label) ? [swatch] : []), label);
         }))];
     }), ...this.scale(view, theme));
     const state = table.text("state"), have = new Set(state.labels);
@@ -157,7 +159,7 @@ export class Rail {
     const field = this.table.field(view.color), [low, high] = extent(this.table.num(view.color));
     const bar = h("div", { class: "colorbar" });
     bar.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map((share) => scaled(theme.scale, share)).join(", ")})`;
-    const end = (value) => String(Number((value * field.scale).toPrecision(3)));
+    const end = (value) => (Number.isFinite(value) ? String(Number((value * field.scale).toPrecision(3))) : MISSING);
     return [h("div", { class: "group", "data-scale": view.color }, h("strong", {}, field.label), h("span", { class: "unit" }, ` ${field.unit}`), bar,
       h("div", { class: "ends muted" }, h("span", {}, end(low)), h("span", {}, end(high))))];
   }

@@ -3,7 +3,7 @@ import { h, download, say } from "./dom.js";
 import { column, csv, filed, json } from "./export.js";
 import { axes, picture, png, styled } from "./picture.js";
 import { paint } from "./paint.js";
-import { plotly } from "./plot.js";
+import { plotly, starPoints } from "./plot.js";
 import { filterTexts } from "./answer.js";
 import { Vector } from "./vector.js";
 
@@ -66,12 +66,11 @@ async function drawn({ table, view, picked, plot }) {
 }
 
 function signs(table, view, picked, theme) {
-  const star = Array.from({ length: 10 }, (_, at) => { const r = at % 2 ? 3.2 : 7, angle = (Math.PI * at) / 5; return `${(r * Math.sin(angle)).toFixed(1)},${(-r * Math.cos(angle)).toFixed(1)}`; }).join(" ");
   const states = new Set();
   for (let row = 0; row < table.rows; row++) if (picked.shown[row]) states.add(table.label("state", row));
   return [
     [`<path d="M-7 3H0V-3H7" fill="none" stroke="${theme.ink}" stroke-width="2"/>`, "front"],
-    ...(picked.best >= 0 ? [[`<polygon points="${star}" fill="${theme.ink}"/>`, `best ${table.field(table.header.objectives[0]).label}: #${table.number(picked.best)}`]] : []),
+    ...(picked.best >= 0 ? [[`<polygon points="${starPoints(7)}" fill="${theme.ink}"/>`, `best ${table.field(table.header.objectives[0]).label}: #${table.number(picked.best)}`]] : []),
     ...(table.header.verified ? [[`<rect x="-4" y="-4" width="8" height="8" fill="${theme.muted}"/>`, "verified"]] : []),
     ...(states.has("failed") ? [[`<path d="M-4 -4L4 4M-4 4L4 -4" stroke="${theme.warn}" stroke-width="1.4"/>`, "failed"]] : []),
     ...(states.has("refused") ? [[`<path d="M-4 -3H4L0 4z" fill="none" stroke="${theme.warn}" stroke-width="1.4"/>`, "refused"]] : []),

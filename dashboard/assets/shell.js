@@ -4,6 +4,7 @@ import { h, ago, say } from "./dom.js";
 const period = Number(document.body.dataset.poll) || 2500;
 let latest = null;
 let readAt = 0;
+let stoodAt = Date.now(); // when the database was last there
 const study = () => new URLSearchParams(window.location.search).get("study") || "";
 
 /** The newest status, or null before the first. */
@@ -24,6 +25,7 @@ function tell(fresh) {
   const before = latest;
   latest = fresh;
   readAt = Date.now();
+  if (fresh.phase === "ready" && !fresh.problem) stoodAt = readAt;
   head(fresh);
   age();
   document.dispatchEvent(new CustomEvent("csp-status", { detail: { fresh } }));
@@ -72,7 +74,7 @@ function age() {
   const since = (Date.now() - readAt) / 1000, ready = latest.phase === "ready", gone = Boolean(latest.problem) || !ready;
   const shown = document.querySelector(".explorer:not([hidden]), .candidate, .evidence");
   const said = latest.problem || (ready ? `updated ${ago(latest.changed + since)} ago` : shown ? `the database is ${latest.phase}; this is the last that was read` : "");
-  const word = latest.problem ? `stale ${ago(latest.read + since)}` : ready || !shown ? latest.word : latest.phase;
+  const word = latest.problem ? `stale ${ago(latest.read + since)}` : ready || !shown ? latest.word : `stale ${ago((Date.now() - stoodAt) / 1000)}`;
   const place = document.getElementById("age"), badge = document.getElementById("badge");
   place.classList.toggle("stale", gone);
   put(place, said);

@@ -69,7 +69,7 @@ export function keep(table, steps, mask) {
 }
 
 /** A brush in words. */
-export function brushText(table, brush) {
+function brushText(table, brush) {
   return Object.entries(brush).map(([name, { low, high, labels }]) => {
     const field = table.field(name), unit = field.unit ? ` ${field.unit}` : "";
     const value = (bound) => Number((bound * field.scale).toPrecision(4));

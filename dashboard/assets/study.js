@@ -1,6 +1,6 @@
 /* What /table and /parallel share: data, the view of the URL, the rail's filters, search, live update, the chosen device. */
 import "./shell.js";
-import { h, say } from "./dom.js";
+import { h, lost, say } from "./dom.js";
 import { Elsewhere } from "./elsewhere.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
 import { pick } from "./model.js";
@@ -50,7 +50,7 @@ export function study(page) {
     change({ selected: alone ? [] : [...rest, ...numbers.filter((number) => !add || !selected.includes(number))].slice(0, 100) });
   }
 
-  async function draw() {
+  async function draw(again = false) {
     scheduled = 0;
     const of = state.table;
     if (PICKED.some((name) => drawn?.[name] !== state.view[name]) || drawn.of !== of) state.picked = pick(of, state.view);
@@ -60,7 +60,10 @@ export function study(page) {
     page.draw(state);
     window.clearTimeout(written);
     written = window.setTimeout(write, 150);
-    if (await of.more(needed()) && of === state.table) { of.cache.clear(); rail.drawn = drawn = null; change({}); }
+    const came = await of.more(needed(), again === true);
+    if (of !== state.table) return;
+    lost(of, () => draw(true));
+    if (came) { of.cache.clear(); rail.drawn = drawn = null; change({}); }
   }
   const needed = () => [...page.columns(state), state.view.x, state.view.y, state.view.color, ...fieldsOf(state.view.steps)].filter(Boolean);
 

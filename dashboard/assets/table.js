@@ -8,7 +8,7 @@ const COLUMNS = ["ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes",
 const TEXTS = ["block", "fusion", "head"];
 
 export class Grid {
-  /** `act` has open(row), choose(rows, add), tab(name) and hover(row). */
+  /** `act` has open(row), choose(rows, add), tab(name) and axis(changes of the view). */
   constructor(root, act) {
     this.root = root;
     this.act = act;
@@ -30,6 +30,7 @@ export class Grid {
     const { header } = table, score = header.objectives[0];
     const names = [...new Set([score, `verified_${score}`, view.x, view.y, ...header.objectives.slice(1), ...COLUMNS])];
     this.columns = names.filter((name) => table.has(name) && header.axes.includes(name));
+    this.sort = sortOf(view, ["number", "state", ...this.columns, ...TEXTS]);
     const key = JSON.stringify([this.columns, this.sort, view.table, header.verified, header.device]);
     if (key !== this.headed) { this.headed = key; this.heading(); }
     this.order();
@@ -38,21 +39,22 @@ export class Grid {
   }
 
   heading() {
+    const focus = document.activeElement?.dataset?.sort;
     const button = (name, label, title) => {
       const on = this.sort?.name === name;
       return h("th", { scope: "col", class: TEXTS.includes(name) || name === "state" ? "" : "number", "aria-sort": on ? (this.sort.down ? "descending" : "ascending") : "none" },
-        h("button", { type: "button", class: "link", title, onclick: () => this.sorted(name) }, `${label}${on ? (this.sort.down ? " ↓" : " ↑") : ""}`));
+        h("button", { type: "button", class: "link", "data-sort": name, title, onclick: () => this.sorted(name) }, `${label}${on ? (this.sort.down ? " ↓" : " ↑") : ""}`));
     };
     this.head.replaceChildren(button("number", "#", "proposal number"), h("th", { scope: "col" }, "Candidate"), button("state", "Status", ""),
       ...(this.table.header.verified ? [h("th", { scope: "col" }, "Verification")] : []),
       ...this.columns.map((name) => { const field = this.table.field(name); return button(name, field.label, `${field.meaning}${field.unit ? ` (${field.unit})` : ""}`); }),
       ...TEXTS.map((name) => button(name, this.table.field(name).label, "")));
+    if (focus) this.head.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();
   }
 
   sorted(name) {
-    const better = this.table.field(name).direction === "maximize";
-    this.sort = this.sort?.name === name ? { name, down: !this.sort.down } : { name, down: better };
-    this.update(this.table, this.view, this.picked);
+    const sort = nextSort(this.sort, name, this.table.field(name).direction);
+    this.act.axis({ carried: { ...this.view.carried, sort } });
   }
 
   /** Rows in order: the front along x, all others by score, unless a column was chosen. What is missing comes last. */
@@ -137,6 +139,18 @@ export class Grid {
     this.drawn = null;
     this.draw();
   }
+}
+
+/** The column and the direction that the link says, where that is one of `names`; else null. */
+export function sortOf(view, names) {
+  const given = view.carried.sort || "", name = given.replace(/^-/, "");
+  return names.includes(name) ? { name, down: given.startsWith("-") } : null;
+}
+
+/** What the link says after a click on a heading: first the better end, then the other one, then as it was. */
+export function nextSort(sort, name, direction) {
+  const better = direction === "maximize", on = sort?.name === name, down = on ? !sort.down : better;
+  return on && sort.down !== better ? "" : `${down ? "-" : ""}${name}`;
 }
 
 /** The address of a candidate's page; the query leads back to the view. */

@@ -2,7 +2,7 @@
 import { h } from "./dom.js";
 import { base } from "./data.js";
 import { study } from "./study.js";
-import { Grid, href } from "./table.js";
+import { Grid, href, nextSort, sortOf } from "./table.js";
 import { cell, column } from "./export.js";
 import { saveMenu } from "./save.js";
 
@@ -18,7 +18,7 @@ const spreads = (table, names) => names.flatMap((name) => [name, ...beside(table
 const all = (table, names) => names.flatMap((name) => [name, ...beside(table, name)]);
 
 /** Names of a preset's columns, those without any value left out. */
-export function preset(table, name) {
+function preset(table, name) {
   const { axes, fields, objectives: [score] } = table.header;
   const texts = Object.keys(fields).filter((each) => fields[each].kind === "category" && each !== "verdict");
   const metrics = axes.filter((each) => fields[each].kind === "metric"), verified = metrics.filter((each) => each.startsWith("verified_"));
@@ -37,7 +37,7 @@ export function preset(table, name) {
 
 function chosen(table, view) {
   const asked = view.carried.cols || "costs", known = (name) => name === "reason" || base(name) in table.header.fields;
-  const names = asked in PRESETS ? preset(table, asked) : asked.split(",").filter(known);
+  const names = Object.hasOwn(PRESETS, asked) ? preset(table, asked) : asked.split(",").filter(known);
   return [...new Set(names)].filter((name) => !FIRST.includes(name)).slice(0, 120);
 }
 
@@ -47,8 +47,7 @@ class Sheet extends Grid {
     Object.assign(this, { table, view, picked, state });
     // A column stays away until it is here, and where nothing of it is known.
     this.columns = [...FIRST, ...chosen(table, view)].filter((name) => name === "on_front" || table.has(name)).map((name) => column(table, name));
-    const [sign, name] = [/^-/.test(view.carried.sort || ""), (view.carried.sort || "").replace(/^-/, "")];
-    this.sort = this.columns.some((each) => each.name === name) ? { name, down: sign } : null;
+    this.sort = sortOf(view, this.columns.map((each) => each.name));
     const key = JSON.stringify([this.columns.map((each) => [each.name, each.label, each.whose]), this.sort]);
     if (key !== this.headed) { this.headed = key; this.heading(); }
     this.order();
@@ -67,12 +66,7 @@ class Sheet extends Grid {
     if (focus) this.head.querySelector(`[data-sort="${CSS.escape(focus)}"]`)?.focus();
   }
 
-  /** First the better end, then the other one, then as it was. */
-  sorted(name) {
-    const better = this.columns.find((each) => each.name === name).direction === "maximize", on = this.sort?.name === name;
-    const down = on ? !this.sort.down : better;
-    this.state.carry({ sort: on && this.sort.down !== better ? "" : `${down ? "-" : ""}${name}` });
-  }
+  sorted(name) { this.state.carry({ sort: nextSort(this.sort, name, this.columns.find((each) => each.name === name).direction) }); }
 
   order() {
     const { table, picked, sort } = this, rows = [];

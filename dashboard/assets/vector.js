@@ -1,7 +1,7 @@
 /* A canvas that keeps what is drawn on it as SVG: the plots' painters draw pictures for files as they draw the screen. */
 
 const short = (value) => String(Math.round(value * 100) / 100);
-export const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
+export const escape = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&#34;"); // the spelling that Plotly knows, too
 let clips = 0;
 
 /** The part of CanvasRenderingContext2D that the painters use; `text` is the SVG so far. */

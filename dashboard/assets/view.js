@@ -1,7 +1,7 @@
 /* Everything that a person chose is the URL's query. The same names and rules as dashboard/view.py. */
 import { parseSteps, formatSteps } from "./steps.js";
 
-/** What /table and /parallel choose beside the shared view: other pages carry it along. */
+/** What tables and /parallel choose beside the shared view: other pages carry it along. */
 const CARRIED = ["cols", "sort", "axes", "brush", "log"];
 
 export const SHOWN = ["dominated", "stopped", "failed", "refused", "waiting"];
@@ -87,7 +87,7 @@ export function format(view, header) {
   }
   for (const [key, rows] of [["sel", view.selected], ["pin", view.pinned]]) if (rows.length) pairs.push([key, rows.join(",")]);
   if (view.steps.length) pairs.push(["steps", formatSteps(view.steps)]);
-  pairs.push(...Object.entries(view.carried));
+  pairs.push(...Object.entries(view.carried).filter(([, text]) => text));
   const safe = (text) => encodeURIComponent(text).replaceAll("%2C", ",").replaceAll("%2F", "/").replaceAll("%40", "@").replaceAll("%20", "+");
   return pairs.map(([key, value]) => `${safe(key)}=${safe(value)}`).join("&");
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from search.store import Store
 from tests.big import big
-from tests.browser.conftest import playwright
+from tests.browser.conftest import playwright, serving
 from tests.databases import add, build, config, verify
 
 pytestmark = pytest.mark.browser
@@ -166,6 +166,30 @@ def test_when_nothing_fits_one_click_relaxes_the_budget_that_binds(site: str, op
     assert page.evaluate("document.activeElement.dataset.control") == "max.latency_ms"
 
 
+def test_one_click_relaxes_all_budgets_that_the_nearest_candidate_needs(site: str, open_page: Open) -> None:
+    page = ready(open_page(f"{site}/?lat=0.01&max.macs=1000000&max.params=900000000"))
+    said = page.inner_text("#answer")
+    found = re.search(r"The nearest has Latency ([\d.]+) ms and MACs ([\d.]+) M \(#(\d+)\)", said)
+    assert found, said
+    assert re.search(r"Relax to latency ≤ [\d.]+ ms and MACs ≤ [\d.]+ M$", page.inner_text("#relax"))
+    page.click("#relax")
+    page.wait_for_selector("#open-best")
+    assert page.evaluate(f"csp.picked.inside[csp.table.rowOf({found[3]})]") == 1
+    until(page, "location.search.includes('max.params=900000000')")
+    assert page.evaluate("document.activeElement.dataset.control") == "max.latency_ms"
+
+
+def test_the_export_says_what_the_command_cannot(site: str, open_page: Open) -> None:
+    said = []
+    for query in ("", "?front=all&x=macs&show=failed", "?steps=only:ap~0.1..0.3;not:block~=res|resx"):
+        page = ready(open_page(f"{site}/{query}"))
+        page.click("#export-best")
+        said.append(page.inner_text("dialog"))
+    assert said[0] == said[1], "the front and the toggles change no answer"
+    assert "not quite the same" not in said[0]
+    assert "no option for “only AP 0.1 to 0.3”; it has no option for “without Block res or resx”" in said[2]
+
+
 def test_toggles_and_chips_change_counts(site: str, open_page: Open) -> None:
     page = ready(open_page(site))
     first = count(page)
@@ -206,6 +230,34 @@ def test_a_row_rings_its_point_and_the_link_keeps_it(site: str, open_page: Open)
     other = ready(open_page(page.url))
     assert other.evaluate(RINGS) == [number]
     assert other.locator("#table tr.chosen").first.get_attribute("data-number") == str(number)
+
+
+def test_the_order_of_the_table_is_in_the_link(site: str, open_page: Open) -> None:
+    page = ready(open_page(site))
+    usual = page.evaluate(FRONT)
+    page.focus("#table [data-sort='params']")
+    page.keyboard.press("Enter")
+    until(page, "location.search === '?sort=params'")
+    fewest = page.evaluate(FRONT)
+    assert fewest == page.evaluate("[...csp.picked.highlighted].sort((a, b) => csp.table.num('params')[a]"
+                                   " - csp.table.num('params')[b]).map(row => csp.table.number(row))")  # fmt: skip
+    assert page.evaluate("document.activeElement.dataset.sort") == "params", "the focus stays"
+    page.keyboard.press("Enter")
+    until(page, "location.search === '?sort=-params'")
+    most = page.evaluate(FRONT)
+    assert most == fewest[::-1] != usual
+    assert ready(open_page(page.url, fresh=True)).evaluate(FRONT) == most
+    page.click("#table tr[data-row] a")
+    page.wait_for_selector("h1:has-text('Candidate')")
+    page.go_back()
+    assert ready(page).evaluate(FRONT) == most
+    page.goto(page.url.replace("/?", "/table?"))
+    until(page, "document.querySelector('#sheet th[aria-sort=descending]')?.textContent.startsWith('Param')")
+    page.goto(f"{site}/?sort=-cio")  # a column of /table only
+    assert ready(page).evaluate(FRONT) == usual
+    page.goto(f"{site}/?sort=-params")
+    ready(page).click("#table [data-sort='params']")
+    until(page, f"location.search === '' && {FRONT}.join() === '{','.join(map(str, usual))}'")
 
 
 def test_a_point_selects_and_scrolls_to_its_row(site: str, open_page: Open) -> None:
@@ -366,19 +418,28 @@ def test_the_page_follows_a_search_and_never_moves_the_view(serve: Serve, open_p
     assert re.search(r"updated \d+ s ago", page.inner_text("#age"))
 
 
-def test_ten_thousand_candidates_are_drawn_filtered_and_listed(serve: Serve, open_page: Open, tmp_path: Path) -> None:
-    path = tmp_path / "big.db"
+INK = """() => {
+    const canvas = document.querySelector("#plot canvas"), {width, height} = canvas;
+    const data = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, width, height).data.buffer);
+    return data.filter(pixel => pixel !== data[0]).length;
+}"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a study of 10,000."""
+    path = tmp_path_factory.mktemp("large") / "big.db"
     big(str(path), 10_000)
-    page = ready(open_page(serve(path) + "/?table=shown"))
+    with serving() as start:
+        yield start(path)
+
+
+def test_ten_thousand_candidates_are_drawn_filtered_and_listed(large: str, open_page: Open) -> None:
+    page = ready(open_page(large + "/?table=shown"))
     shown = count(page)
     assert shown > 8_000
     assert page.evaluate("document.querySelectorAll('*').length") < 4_000
-    ink = """() => {
-        const canvas = document.querySelector("#plot canvas"), {width, height} = canvas;
-        const data = new Uint32Array(canvas.getContext("2d").getImageData(0, 0, width, height).data.buffer);
-        return data.filter(pixel => pixel !== data[0]).length;
-    }"""
-    assert page.evaluate(ink) > 20_000
+    assert page.evaluate(INK) > 20_000
     page.evaluate("document.querySelector('#table .scroll').scrollTop = 1e9")
     until(
         page, "document.querySelectorAll('#table tr[data-row]').length > 5 && document.querySelector('#table .space')"
@@ -388,6 +449,98 @@ def test_ten_thousand_candidates_are_drawn_filtered_and_listed(serve: Serve, ope
     wait_count(page, f"n < {shown / 2}")
     inside = "csp.table.num('latency_ms').filter((ms, row) => csp.picked.inside[row] && !(ms <= 9.00001)).length"
     assert page.evaluate(inside) == 0
+
+
+def test_what_is_predicted_is_hollow_among_many_too(large: str, open_page: Open) -> None:
+    page = ready(open_page(large))
+    drawn = """predicted => {
+        const {table, picked, plot} = csp, canvas = document.querySelector("#plot canvas"), seen = [];
+        for (let row = 0; row < table.rows; row++) if (picked.shown[row] && plot.drawable(row)) seen.push(row);
+        const places = seen.map(row => plot.at(row)), far = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]) > 9;
+        const lone = at => !picked.on[seen[at]] && places.every((each, by) => by === at || far(each, places[at]));
+        const [x, y] = places[seen.findIndex((_, at) => lone(at))].map(Math.round);
+        table.predicted = new Uint8Array(table.rows).fill(predicted);
+        plot.draw();
+        const pixel = (x, y) => canvas.getContext("2d").getImageData(x, y, 1, 1).data.join();
+        return [pixel(x, y), pixel(x - 1, y + 1), pixel(x + 1, y - 1)].map(color => color !== pixel(3, 3));
+    }"""
+    assert page.evaluate(drawn, 0) == [True, True, True]
+    assert page.evaluate(drawn, 1) == [False, True, True]
+
+
+def test_a_zoomed_link_to_an_axis_that_comes_later_is_drawn_with_it(large: str, open_page: Open) -> None:
+    page = ready(open_page(large + "/?x=cio&show=dominated"))
+    until(page, "csp.table.has('cio') && csp.plot.range.x[1] > 1")
+    x0, x1, y0, y1 = page.evaluate(RANGE)
+    whole = page.evaluate(INK)
+    page = ready(open_page(f"{large}/?x=cio&show=dominated&zx={x0:.7g}..{x1:.7g}&zy={y0:.7g}..{y1:.7g}"))
+    until(page, "csp.table.has('cio')")
+    until(page, f"({INK})() > {0.9 * whole}")
+
+
+def test_what_has_no_score_has_its_strip_whatever_was_filtered_first(site: str, open_page: Open) -> None:
+    strip = ready(open_page(site)).evaluate("csp.plot.strip")
+    page = ready(open_page(f"{site}/?max.latency_ms=0.001"))
+    assert strip
+    assert page.evaluate("csp.plot.strip") == strip, "a filter moves no axis"
+    page.click("#reset")
+    wait_count(page, "n > 20")
+    assert page.evaluate("csp.plot.strip") == strip
+
+
+def test_a_column_that_did_not_arrive_is_asked_for_again(site: str, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 900})  # what fails is an error on its console
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url) if "only=" in request.url else None)
+
+    def fails(*, choose: str, name: str) -> int:
+        page.route("**/data.bin?*only=*", lambda route: route.abort())
+        page.select_option(choose, name)
+        until(page, "document.querySelector('#lost')?.textContent.includes('did not arrive: Failed to fetch')")
+        before = len(asked)
+        page.click("[data-control='show=failed']")
+        page.wait_for_timeout(100)
+        assert len(asked) == before, "a page that is drawn again does not insist"
+        page.unroute("**/data.bin?*only=*")
+        return before
+
+    def comes(name: str, before: int) -> None:
+        until(page, f"csp.table.has('{name}') && !document.querySelector('#lost')")
+        page.click("[data-control='show=failed']")
+        page.wait_for_timeout(100)
+        assert len(asked) == before + 1, "and what came, or what the server has not, is not asked for twice"
+
+    page.goto(site)
+    ready(page)
+    before = fails(choose="#color", name="cio")
+    assert page.inner_text("[data-scale='cio'] .ends").split() == ["–", "–"]
+    page.select_option("#color", "block")
+    page.select_option("#color", "cio")
+    comes("cio", before)
+    before = fails(choose="#color", name="activations")
+    page.click("text=Retry")
+    comes("activations", before)
+    page.goto(f"{site}/parallel")
+    until(page, "document.documentElement.dataset.complete")
+    before = fails(choose="#add-axis", name="cio")
+    page.click("text=Retry")
+    comes("cio", before)
+    assert errors == []
+    page.close()
+
+
+def test_a_chip_of_any_name_keeps_the_focus_when_data_comes(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    build(str(path), 12, state="running", budget=30)
+    page = ready(open_page(serve(path) + "/?block=a%22b,dense&show=dominated,failed,refused"))
+    page.focus("[data-control='block=a\\\"b']")
+    with Store.open(str(path)) as store:
+        for number in range(12, 18):
+            add(store, 1, number, 1)
+    until(page, "csp.table.rows === 18")
+    until(page, "document.activeElement.dataset.control === 'block=a\"b'")
 
 
 def test_a_missing_file_becomes_the_page_by_itself(serve: Serve, open_page: Open, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dashboard.pages.shell import HEADER
 from search.store import Store
 from tests.browser.conftest import serving
 from tests.browser.test_dashboard import until
-from tests.databases import build
+from tests.databases import add, build
 from tests.odd import EVIL, STUDIES
 
 pytestmark = pytest.mark.browser
@@ -164,24 +164,67 @@ def test_the_first_screen_stands_over_every_study(serve: Any, open_page: Open, t
     page.goto(page.url + "studies")
     for each in PAGES[1:]:
         if each.startswith(("/table", "/parallel")):  # documents of their own
+            other = loaded(open_page(re.sub("/studies.*", each, page.url)))
+            other.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+            assert other.locator("main img").count() == 0
             continue
         move(page, each.format(found[0], found[1]))
         assert page.locator("main img").count() == 0
     assert dialogs == []
 
 
+PARAMETERS = ("x", "y", "x_log", "y_log", "color", "size", "front", "table", "show", "drag", "by", "dev", "cols",
+              "sort", "axes", "brush", "log", "steps", "sel", "pin", "zx", "zy", "lat", "max.macs", "min.ap", "db",
+              "ids", "tab", "score", "metric", "seed", "space")  # fmt: skip
+"""Of all pages; what keeps only some candidates (block, verdict) is tested apart."""
+ABSURD = (
+    *("constructor", "__proto__", "toString", "hasOwnProperty", "constructor_spread", "1e999", "NaN", "-1", "9" * 60),
+    *("", "0..0", "-Infinity..Infinity", EVIL, "%00", "a~=b|c,d~1..", "only:constructor~1..;not:__proto__~=a", "%"),
+    *("𝔸" * 300, "&&==", "..,..;;~~"),
+)
+
+
 def test_an_absurd_link_shows_what_it_can(demo: tuple[str, list[str]], open_page: Open) -> None:
-    names = ("x", "sel", "y", "lat", "color", "max.macs", "block", "zx", "study", "pin")
-    query = "&".join(f"{name}={quote((EVIL, '1e999')[at % 2])}" for at, name in enumerate(names))
-    page = loaded(open_page(f"{demo[0]}/?{query}"))
-    assert page.locator("main img").count() == 0
+    url, pages = demo
+    for turn, path in enumerate([*pages, "/", "/table", "/parallel"]):
+        values = {name: ABSURD[(at + 7 * turn) % len(ABSURD)] for at, name in enumerate(PARAMETERS)}
+        query = "&".join(f"{name}={quote(value)}" for name, value in values.items() if f"{name}=" not in path)
+        page = loaded(open_page(f"{url}{path}{'&' if '?' in path else '?'}{query}"))
+        assert page.locator("main img").count() == 0
+        if path in ("/", "/table", "/parallel"):
+            until(page, "document.documentElement.dataset.complete && csp.table.rows && csp.picked")
+            assert page.locator("#explorer:not([hidden])").count() == 1, path
+        page.close()
 
 
-def test_a_page_outlives_its_database_and_its_server(browser: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", ["/", "/table", "/parallel"])
+def test_a_name_that_every_object_has_is_no_field(demo: tuple[str, list[str]], open_page: Open, path: str) -> None:
+    names, values = ("x", "y", "color", "size", "sort", "cols", "axes", "log"), ("constructor", "__proto__", "toString")
+    page = open_page(f"{demo[0]}/health")
+    for turn in range(len(values)):
+        query = "&".join(f"{name}={values[(at + turn) % len(values)]}" for at, name in enumerate(names))
+        page.goto(f"{demo[0]}{path}?{query}&brush={values[turn]}~1..&steps=only:{values[turn]}~..2")
+        until(page, "document.documentElement.dataset.complete")
+        assert page.evaluate("csp.picked.count > 0 && csp.picked.highlighted.length > 0"), query
+        if path == "/table":
+            assert page.locator("#sheet tr[data-row]").count() > 5
+    page.goto(f"{demo[0]}{path}?block=dense,res,{','.join(values)}")
+    until(page, "document.documentElement.dataset.complete")
+    assert "native code" not in page.inner_text("#rail")
+
+
+@pytest.mark.parametrize(("where", "stands"), [
+    ("/studies", "document.querySelectorAll('main h2').length > 1"),
+    ("/?max.macs=900000000", "csp.picked.count > 5 && document.querySelectorAll('#table tr[data-row]').length > 2"
+     " && document.querySelector('#open-best') && !document.querySelector('#explorer').hidden"),
+])  # fmt: skip
+def test_a_page_outlives_its_database_and_its_server(browser: Any, tmp_path: Path, where: str, stands: str) -> None:
     path = tmp_path / "csp.db"
     build(str(path), 14)
     kept = path.read_bytes()
     page = browser.new_page(viewport={"width": 1440, "height": 900})  # a lost server is an error on its console
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -194,16 +237,26 @@ def test_a_page_outlives_its_database_and_its_server(browser: Any, tmp_path: Pat
             try:
                 if turn:
                     until(page, f"{said}.includes('updated')")
+                    assert page.evaluate(f"Boolean({stands})")
+                    if where != "/studies":  # and it follows again
+                        with Store.open(str(path)) as store:
+                            add(store, 1, 14, 1)
+                        until(page, "csp.table.rows === 15 && csp.picked.shown.length === 15")
                     break
-                page.goto(f"http://127.0.0.1:{port}/studies")
+                page.goto(f"http://127.0.0.1:{port}{where}")
                 loaded(page)
+                until(page, stands)
                 path.unlink()
                 until(page, f"{said}.includes('the database is missing')")
-                assert page.locator("main h2").count() > 1, "what was read stays"
+                assert page.evaluate("document.querySelector('#age').className").split() == ["age", "stale"]
+                page.wait_for_timeout(3000)  # and goes on staying while the page asks again
+                assert page.evaluate(f"Boolean({stands})"), "what was read stays"
                 path.write_bytes(kept)
                 until(page, f"{said}.includes('updated')")
             finally:
                 server.kill()
         until(page, f"{said}.includes('the server does not answer')")
-        assert page.locator("main h2").count() > 1
+        assert page.evaluate(f"Boolean({stands})")
+        assert page.inner_text("#badge").startswith("stale ")
+    assert errors == []
     page.close()
