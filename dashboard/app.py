@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 import flask
+import numpy as np
 from dash import Dash, Input, Output, dcc, html
 
 from dashboard import detail, evidence, sheets, wire
@@ -123,6 +124,11 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
         return flask.jsonify({**status(snapshot), "pins": database.pins(snapshot),
                               "databases": database.listed()})  # fmt: skip
 
+    @server.get("/find")
+    def find() -> flask.Response:
+        given = flask.request.args
+        return flask.jsonify(found(database.snapshot(given.get("study", "")), given.get("text", "")[:80]))
+
     def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""
         tag = digest([snapshot.phase, snapshot.token, name, only, snapshot.problem])
@@ -143,6 +149,18 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
         return _gzipped(block, "application/octet-stream", headers)
 
     body(database.snapshot(), "")  # the first page finds its data ready
+
+
+def found(snapshot: Snapshot, text: str) -> dict[str, str]:
+    """The candidate that a person means by its number or the beginning of its id, or a `problem`; a number first."""
+    wanted, columns = text.strip().lower().lstrip("#"), snapshot.columns
+    if columns is None or not wanted:
+        return {"problem": "There is no candidate yet"}
+    if re.fullmatch(r"[0-9]{1,9}", wanted):
+        for row in np.flatnonzero(columns.numbers["number"] == int(wanted)):
+            return {"id": columns.ids[int(row)]}
+    identity = next((each for each in columns.ids if each.startswith(wanted)), None)
+    return {"id": identity} if identity else {"problem": "No candidate of this study has this number or id"}
 
 
 def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[Entry]) -> bytes:

@@ -137,7 +137,7 @@ def pick(frame: Columns, view: View, objectives: Sequence[str]) -> Picked:
         free_front=front_over(frame, (view.x, view.y), done),
         highlighted=highlighted,
         shown=inside & (highlighted | wanted),
-        best=best(frame, objectives, inside & done),
+        best=answer(frame, objectives, inside & done),
     )
 
 

@@ -1,6 +1,6 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
 import { h, digits, show, shown, say } from "./dom.js";
-import { best, binding } from "./model.js";
+import { answer, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
 import { stepText } from "./steps.js";
@@ -37,7 +37,7 @@ function badge(table, row) {
 }
 
 export class Answer {
-  /** `act` has open(row), pin(number) and relax(name, end, value). */
+  /** `act` has open(row), pin(number), score(name) and relax(name, end, value). */
   constructor(root, act) {
     this.root = root;
     this.act = act;
@@ -45,7 +45,7 @@ export class Answer {
 
   update(table, view, picked) {
     const { header } = table;
-    const key = JSON.stringify([header.token, table.version, picked.best, view.x, view.ranges, view.kinds, view.steps, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
+    const key = JSON.stringify([header.token, table.version, picked.best, picked.basis, view.x, view.ranges, view.kinds, view.steps, view.pinned, picked.best < 0 ? 0 : table.columns.size]);
     if (key === this.drawn) return;
     this.drawn = key;
     const focus = document.activeElement?.id;
@@ -57,29 +57,31 @@ export class Answer {
   found(table, view, picked) {
     const { header } = table, row = picked.best, score = table.field(header.objectives[0]);
     const filters = filterTexts(table, view), number = table.number(row);
-    const names = [header.objectives[0], ...(table.label("verdict", row) === "unverified" ? [] : [`verified_${header.objectives[0]}`]),
+    const scores = [header.objectives[0], ...(table.label("verdict", row) === "unverified" ? [] : [`verified_${header.objectives[0]}`])];
+    const names = [...(picked.basis === "verified" ? scores.reverse() : scores),
       ...Object.keys(view.ranges), view.x, ...header.objectives.slice(1), "params", "peak_bytes"];
     const facts = [...new Set(names)].filter((name) => table.has(name));
-    const question = `Best ${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}${this.verified(table, picked)}`;
+    const question = `Best ${picked.basis === "verified" ? "verified " : ""}${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}`;
     const other = rival(table, view, row), evidence = [how(table, row), other ? `beside it: ${other.name}` : ""].filter(Boolean).join(" · ");
+    const instead = this.instead(table, view, picked);
     return [
       h("div", { class: "answer-text" },
         h("p", { class: "question", title: question }, question),
         h("p", { class: "named" }, h("b", {}, `#${number}`), " ", badge(table, row),
           ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `, h("code", {}, table.id(row))),
-        ...(evidence ? [h("p", { class: "beside muted", title: evidence }, evidence)] : [])),
+        ...(evidence || instead ? [h("p", { class: "beside muted", title: evidence }, instead, instead && evidence ? " · " : "", evidence)] : [])),
       h("dl", { class: "facts" }, facts.map((name) => this.fact(table, name, row, other))),
-      this.buttons(table, view, row, number),
+      this.buttons(table, view, picked, number),
     ];
   }
 
-  /** The best verified candidate, where the answer is another one. */
-  verified(table, picked) {
-    const name = `verified_${table.header.objectives[0]}`, verdict = table.text("verdict"), code = verdict.labels.indexOf("verified");
-    if (code < 0) return "";
-    const among = Uint8Array.from(picked.inside, (on, row) => (on && verdict.values[row] === code ? 1 : 0));
-    const row = best(table, [name, ...table.header.objectives.slice(1)], among);
-    return row < 0 || row === picked.best ? "" : ` · best verified: #${table.number(row)} with ${show(table.field(name), table.num(name)[row])}`;
+  /** A switch to what the other score would choose, verified or the proxy's, where that is another candidate. */
+  instead(table, view, picked) {
+    const other = answer(table, { ...view, score: picked.basis === "verified" ? "proxy" : "" }, picked.inside);
+    if (other.basis === picked.basis || other.best === picked.best) return null;
+    const [score] = table.header.objectives, name = other.basis === "verified" ? `verified_${score}` : score;
+    const words = `${other.basis === "verified" ? "by the verified score" : "by the proxy’s score"}: #${table.number(other.best)} with ${show(table.field(name), table.num(name)[other.best])}`;
+    return h("button", { id: "instead", type: "button", class: "link", title: "let this score choose", onclick: () => this.act.score(other.basis === "proxy" ? "proxy" : "") }, words);
   }
 
   fact(table, name, row, other) {
@@ -90,12 +92,12 @@ export class Answer {
       ...(other ? [changed(field, value, other.value(name), `against ${other.name}`)] : []));
   }
 
-  buttons(table, view, row, number) {
-    const pinned = view.pinned.includes(number);
+  buttons(table, view, picked, number) {
+    const row = picked.best, pinned = view.pinned.includes(number);
     return h("div", { class: "actions" },
       h("button", { id: "open-best", class: "primary", type: "button", onclick: () => this.act.open(row), "aria-label": `Open candidate ${number}` }, "Open"),
       h("button", { id: "pin-best", type: "button", "aria-pressed": String(pinned), onclick: () => this.act.pin(number) }, pinned ? "Unpin" : "Pin"),
-      h("button", { id: "export-best", type: "button", "aria-haspopup": "dialog", onclick: () => exportDialog(table, view, row, true) }, "Export"));
+      h("button", { id: "export-best", type: "button", "aria-haspopup": "dialog", onclick: () => exportDialog(table, view, row, picked) }, "Export"));
   }
 
   nothing(table, view) {
@@ -157,13 +159,14 @@ function changed(field, value, base, title) {
 }
 
 /** The commands for a candidate; of the answer also the question that it answers. */
-export function exportDialog(table, view, row, isAnswer) {
+export function exportDialog(table, view, row, picked) {
+  const isAnswer = row === picked.best;
   if (table.header.database === null) {
     dialog(`Export #${table.number(row)}`, h("p", {}, "This study ships with the product, and its database is gone when the dashboard ends."),
       h("p", {}, "A candidate of a search of your own is exported with:"), h("pre", { tabindex: 0 }, "python -m search.export ID --to onnx -o FOLDER"));
     return;
   }
-  const { command, left } = isAnswer ? pickCommand(table, view) : { command: null, left: [] };
+  const { command, left } = isAnswer ? pickCommand(table, view, picked.basis) : { command: null, left: [] };
   dialog(`Export #${table.number(row)}`, h("p", {}, "Type this in a terminal:"), ...copyable(exportCommand(table, row), "primary"),
     h("p", { class: "muted" }, "--to also takes torchscript, torch, safetensors, openvino, darknet, toml and html."),
     ...(command ? [h("h3", {}, "The same answer in a terminal"), ...copyable(command, "")] : []),

@@ -18,12 +18,14 @@ export function exportCommand(table, row) {
 
 /** The command that gives this answer, and why it might not; null where no command can name the device. The answer is
  * the best score inside the filters, whatever the axes, the front and the toggles. */
-export function pickCommand(table, view) {
+export function pickCommand(table, view, basis) {
   const { header, there } = table, parts = [], left = [];
   if (there && !there.name) return { command: null, left: [`${there.label} has no name of its own on a command line`] };
   if (there) parts.push("--device", quoted(there.name));
   if (there && table.by === "measured") parts.push("--measured-only");
   if (there && table.by === "predicted" && there.measured.some((value) => value === value)) left.push("it takes measured latencies where there are any");
+  if (there && Object.values(there.costs).includes(null)) left.push("it counts costs at the image size of the device");
+  if (basis === "verified" && view.ranges[header.objectives[0]]) left.push(`it takes a budget on ${header.fields[header.objectives[0]].label} for one on the verified one`);
   if (there && there.wanted && there.wanted < table.complete.reduce((sum, one) => sum + one, 0)) left.push("it predicts every candidate");
   for (const name of header.filters) {
     const field = header.fields[name], [low, high] = view.ranges[name] || [null, null];
@@ -34,5 +36,5 @@ export function pickCommand(table, view) {
   }
   for (const name of header.chips) if (view.kinds[name]) left.push(`it has no option for ${header.fields[name].label}`);
   for (const step of view.steps) left.push(`it has no option for “${stepText(table, step)}”`);
-  return { command: ["python -m search.pick", ...parts, "--by proxy", ...where(header)].join(" "), left };
+  return { command: ["python -m search.pick", ...parts, ...(view.score === "proxy" ? ["--by proxy"] : []), ...where(header)].join(" "), left };
 }

@@ -5,6 +5,7 @@ import { ORIGINS } from "./view.js";
 const ABSENT = -2147483648;
 const TIMED = ["latency_median_ms", "latency_p90_ms", "latency_cpu_ms", "images_per_second", "process_peak_bytes", "energy_mj"];
 const OWN = ["latency_ms", "latency_ms_spread", "latency_ms_n"]; // of the study's own device
+const BYTES = ["peak_bytes", "weight_bytes"]; // follow precision and batch
 
 /** The field that a column belongs to: that of `ap_spread` and `ap_n` is `ap`. */
 export const base = (name) => name.replace(/_(spread|n)$/, "");
@@ -31,17 +32,27 @@ export class Table {
     this.version++;
     this.cache.clear();
     for (const name of OWN) put(name, there ? null : own.get(name));
+    for (const name of BYTES) this.rescale(name, there ? there.costs[name] ?? 1 : 1);
     if (!there) { this.predicted = null; this.header = header; return; }
     put("latency_ms", { values: this.latencies(ORIGINS.includes(by) ? by : there.origin) });
     const fields = bare(header.fields), same = there.title === header.device; // in another runtime
     fields.latency_ms = { ...fields.latency_ms, where: same ? there.label : there.title };
     // What else was timed is still the study's own.
     for (const name of TIMED) if (fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} on ${same ? "the study’s runtime" : header.device}` };
+    for (const [name, factor] of Object.entries(there.costs)) if (factor === null && fields[name]) fields[name] = { ...fields[name], label: `${fields[name].label} at the study’s size` };
     const after = header.filters.filter((name) => name === "ap" || name === "accuracy");
     this.header = {
       ...header, fields, device: there.label, axes: [...new Set([...header.axes, "latency_ms"])],
       filters: [...new Set([...after, "latency_ms", ...header.filters])],
     };
+  }
+
+  /** Bytes follow a device's precision and batch; `factor` is to the study's own. */
+  rescale(name, factor) {
+    const column = this.columns.get(name);
+    if (!column || column.labels || (column.factor || 1) === factor) return;
+    const values = column.own || column.values;
+    this.columns.set(name, factor === 1 ? { values } : { values: values.map((value) => value * factor), own: values, factor });
   }
 
   latencies(by) {
@@ -151,6 +162,7 @@ export class Table {
       if (OWN.includes(name)) this.base.own.set(name, column);
       if (this.there && OWN.includes(name)) continue; // the device was chosen meanwhile
       this.columns.set(name, column);
+      if (this.there && BYTES.includes(name)) this.rescale(name, this.there.costs[name] ?? 1);
       this.cache.delete(name);
       this.cache.delete(`text ${name}`);
     }

@@ -27,7 +27,8 @@ export class Elsewhere {
   /** The study's table, which speaks of the view's device already. Call `loaded` when the page has taken it. */
   async load() {
     const given = parse(window.location.search, {}), { device, by } = this.page.view || given;
-    const [table, place] = await Promise.all([load(given.study), reached(given.study, device)]);
+    const study = given.study || this.page.table?.header.study || ""; // the page stays with the one that it began with
+    const [table, place] = await Promise.all([load(study), reached(study, device)]);
     this.asked = { device, by };
     this.grown = Boolean(place.there) && place.token !== table.header.token; // between the two answers
     this.problem = place.problem;

@@ -153,6 +153,20 @@ export function best(table, objectives, among, complete = true) {
   return found;
 }
 
+/** The answer among `inside`, by the rule of search.pick and of candidates.py: the best verified score where a verified
+ * candidate is inside, unless the view asks for the proxy's, and which of the two decided. */
+export function answer(table, view, inside) {
+  const [score, ...others] = table.header.objectives, name = `verified_${score}`;
+  if (view.score !== "proxy" && table.has(name)) {
+    const { labels, values } = table.text("verdict"), judged = labels.map((label) => label === "verified" || label === "overturned");
+    const among = new Uint8Array(table.rows);
+    for (let row = 0; row < table.rows; row++) if (inside[row] && judged[values[row]]) among[row] = 1;
+    const row = best(table, [name, ...others], among);
+    if (row >= 0) return { best: row, basis: "verified" };
+  }
+  return { best: best(table, table.header.objectives, inside), basis: "proxy" };
+}
+
 /** When nothing fits: the row that comes nearest, whose largest excess over a bound is the smallest share of it, and
  * the ends of the ranges that it is outside of. Null where no range keeps it out. */
 export function binding(table, view) {
@@ -207,7 +221,7 @@ export function pick(table, view) {
   }
   return {
     inside, budget, kind, filtered: !all, axes, free: all ? axes : freeFront(table, view),
-    highlighted, on, shown, count, best: best(table, table.header.objectives, inside),
+    highlighted, on, shown, count, ...answer(table, view, inside),
   };
 }
 

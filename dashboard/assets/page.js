@@ -1,5 +1,5 @@
 /* The first screen: one view, kept in the URL; what a person does changes it, and everything is drawn from it. */
-import { status } from "./shell.js";
+import { named, status } from "./shell.js";
 import { h, bare, lost, say } from "./dom.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
 import { pick } from "./model.js";
@@ -60,6 +60,7 @@ const act = {
     change({ selected: selected.slice(0, 100) });
     if (rows.length) window.requestAnimationFrame(() => grid.reveal(rows[0]));
   },
+  score: (score) => change({ score }),
   pin: (number) => {
     const on = view.pinned.includes(number);
     change({ pinned: on ? view.pinned.filter((other) => other !== number) : [...view.pinned, number] });
@@ -124,7 +125,7 @@ async function need(again = false) {
 
 function write() {
   window.clearTimeout(written);
-  const query = format(view, table.header), address = query ? `/?${query}` : "/";
+  const query = format({ ...view, study: named() || view.study }, table.header), address = query ? `/?${query}` : "/";
   if (address !== window.location.pathname + window.location.search) history.replaceState(history.state, "", address);
 }
 
@@ -269,7 +270,7 @@ document.addEventListener("keydown", (event) => {
     l: () => { const box = $("rail").querySelector("[data-control='max.latency_ms']"); box?.focus(); box?.select(); },
     ArrowUp: () => along(-1), ArrowDown: () => along(1),
     p: () => row >= 0 && act.pin(table.number(row)),
-    c: compare, e: () => row >= 0 && exportDialog(table, view, row, row === picked.best), "/": () => $("search-box").focus(), "?": help,
+    c: compare, e: () => row >= 0 && exportDialog(table, view, row, picked), "/": () => $("search-box").focus(), "?": help,
     Escape: () => change({ selected: [] }),
     Enter: () => !event.target.closest("button, a, summary, tr") && view.selected.length === 1 && row >= 0 && act.open(row),
   };

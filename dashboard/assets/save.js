@@ -70,7 +70,7 @@ function signs(table, view, picked, theme) {
   for (let row = 0; row < table.rows; row++) if (picked.shown[row]) states.add(table.label("state", row));
   return [
     [`<path d="M-7 3H0V-3H7" fill="none" stroke="${theme.ink}" stroke-width="2"/>`, "front"],
-    ...(picked.best >= 0 ? [[`<polygon points="${starPoints(7)}" fill="${theme.ink}"/>`, `best ${table.field(table.header.objectives[0]).label}: #${table.number(picked.best)}`]] : []),
+    ...(picked.best >= 0 ? [[`<polygon points="${starPoints(7)}" fill="${theme.ink}"/>`, `best ${picked.basis === "verified" ? "verified " : ""}${table.field(table.header.objectives[0]).label}: #${table.number(picked.best)}`]] : []),
     ...(table.header.verified ? [[`<rect x="-4" y="-4" width="8" height="8" fill="${theme.muted}"/>`, "verified"]] : []),
     ...(states.has("failed") ? [[`<path d="M-4 -4L4 4M-4 4L4 -4" stroke="${theme.warn}" stroke-width="1.4"/>`, "failed"]] : []),
     ...(states.has("refused") ? [[`<path d="M-4 -3H4L0 4z" fill="none" stroke="${theme.warn}" stroke-width="1.4"/>`, "refused"]] : []),

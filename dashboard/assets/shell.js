@@ -5,7 +5,10 @@ const period = Number(document.body.dataset.poll) || 2500;
 let latest = null;
 let readAt = 0;
 let stoodAt = Date.now(); // when the database was last there
-const study = () => new URLSearchParams(window.location.search).get("study") || "";
+/** The study that the address names. */
+export const named = () => new URLSearchParams(window.location.search).get("study") || "";
+/** The study of this page: without a name the one that it began with, which no other one takes the place of. */
+const study = () => named() || window.csp?.table?.header.study || latest?.study || "";
 
 /** The newest status, or null before the first. */
 export const status = () => latest;
@@ -26,6 +29,7 @@ function tell(fresh) {
   latest = fresh;
   readAt = Date.now();
   if (fresh.phase === "ready" && !fresh.problem) stoodAt = readAt;
+  if (fresh.studies.length > 1) anchor(fresh.study);
   head(fresh);
   age();
   document.dispatchEvent(new CustomEvent("csp-status", { detail: { fresh } }));
@@ -33,6 +37,15 @@ function tell(fresh) {
     document.dispatchEvent(new CustomEvent("csp-version", { detail: { before, fresh } }));
   }
   if (!before) document.dispatchEvent(new CustomEvent("csp-version", { detail: { before: fresh, fresh } }));
+}
+
+/** Name the study in the address, as soon as there are several. */
+function anchor(name) {
+  const query = new URLSearchParams(window.location.search);
+  if (!name || query.get("study")) return;
+  query.set("study", name);
+  history.replaceState(history.state, "", `${window.location.pathname}?${query}${window.location.hash}`);
+  if (!document.getElementById("explorer")) window.dash_clientside?.set_props?.("url", { search: `?${query}` });
 }
 
 /** Whether this page is of any study, not of one candidate. */
@@ -87,14 +100,33 @@ function age() {
 /** Nothing is written that stands there already: a selection and a hint stay. */
 function put(place, text) { if (place.textContent !== text) place.textContent = text; }
 
+/** The address with the study, though it be the only one today. */
+function address() {
+  const url = new URL(window.location.href);
+  if (latest?.study && !url.searchParams.get("study")) url.searchParams.set("study", latest.study);
+  return url.href;
+}
+
 document.getElementById("theme-toggle").addEventListener("click", () => window.cspTheme.toggle());
 document.getElementById("copy").addEventListener("click", async (event) => {
   const button = event.currentTarget;
-  try { await navigator.clipboard.writeText(window.location.href); button.textContent = "Copied"; say("Link copied"); } catch { button.textContent = "Copy the address"; }
+  try { await navigator.clipboard.writeText(address()); button.textContent = "Copied"; say("Link copied"); } catch { button.textContent = "Copy the address"; }
   window.setTimeout(() => { button.textContent = "Copy link"; }, 1600);
 });
 window.setInterval(age, 1000);
 window.setTimeout(poll, 0);
+
+/** Open the candidate that a number or the beginning of an id names; only the server knows them here. */
+async function find(box) {
+  const text = box.value.trim().replace("#", "");
+  if (!text) return;
+  let found = { problem: "the server does not answer" };
+  try { found = await (await fetch(`/find?${new URLSearchParams({ study: study(), text })}`)).json(); } catch { /* said below */ }
+  if (found.id) { window.location.href = `/c/${found.id}${window.cspQuery("/c/")}`; return; }
+  say(found.problem);
+  box.setCustomValidity(found.problem);
+  box.reportValidity();
+}
 
 // The pages of Dash follow theme and data through two stores.
 if (!document.getElementById("explorer")) {
@@ -112,9 +144,8 @@ if (!document.getElementById("explorer")) {
   const box = document.getElementById("search");
   box.addEventListener("submit", (event) => {
     event.preventDefault();
-    const text = document.getElementById("search-box").value.trim();
-    if (/^[0-9a-f]{12}$/.test(text)) window.location.href = `/c/${text}${window.location.search}`;
-    else if (/^#?\d+$/.test(text)) window.location.href = `/?sel=${text.replace("#", "")}`;
+    find(document.getElementById("search-box"));
   });
+  document.getElementById("search-box").addEventListener("input", ({ target }) => target.setCustomValidity(""));
   document.getElementById("help-open").hidden = true;
 }

@@ -1,5 +1,5 @@
 /* What /table and /parallel share: data, the view of the URL, the rail's filters, search, live update, the chosen device. */
-import "./shell.js";
+import { named } from "./shell.js";
 import { h, lost, say } from "./dom.js";
 import { Elsewhere } from "./elsewhere.js";
 import { parse, format, defaults, SHOWN } from "./view.js";
@@ -69,7 +69,7 @@ export function study(page) {
 
   function write() {
     window.clearTimeout(written);
-    const query = format(state.view, state.table.header), address = query ? `${page.path}?${query}` : page.path;
+    const query = format({ ...state.view, study: named() || state.view.study }, state.table.header), address = query ? `${page.path}?${query}` : page.path;
     if (address !== window.location.pathname + window.location.search) history.replaceState(history.state, "", address);
   }
 

@@ -57,6 +57,7 @@ export function parse(query, header) {
     study: given.get("study") || "",
     device: (given.get("dev") || "").trim().slice(0, 200),
     by: choice("by", (name) => ORIGINS.includes(name)),
+    score: choice("score", (name) => name === "proxy"),
     steps: parseSteps(given.get("steps") || ""),
     carried: Object.fromEntries(CARRIED.filter((name) => given.get(name)).map((name) => [name, given.get(name).slice(0, 2000)])),
   };
@@ -64,13 +65,13 @@ export function parse(query, header) {
 
 export function defaults(header) {
   const base = header.default || { x: "latency_ms", y: "ap", color: "block", show: ["dominated", "failed"] };
-  return { ...base, size: "", front: "axes", table: "front", drag: "zoom", by: "" };
+  return { ...base, size: "", front: "axes", table: "front", drag: "zoom", by: "", score: "" };
 }
 
 /** The choices that differ from the default, without the question mark. */
 export function format(view, header) {
   const base = defaults(header), pairs = [];
-  for (const [key, value] of [["db", view.db], ["study", view.study], ["dev", view.device], ["by", view.by]]) if (value) pairs.push([key, value]);
+  for (const [key, value] of [["db", view.db], ["study", view.study], ["dev", view.device], ["by", view.by], ["score", view.score]]) if (value) pairs.push([key, value]);
   for (const name of ["x", "y", "color", "size", "front", "table", "drag"]) {
     if (view[name] !== base[name]) pairs.push([name, view[name]]);
   }

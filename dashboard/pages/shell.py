@@ -35,7 +35,6 @@ EXPLORER = """
   </div>
 </div><div id="message" hidden></div></main>
 <div id="tooltip" class="tooltip" hidden></div>
-<div id="said" class="unseen" role="status" aria-live="polite"></div>
 """
 
 SHEET = """
@@ -48,7 +47,6 @@ SHEET = """
   </div>
 </div><div id="message" hidden></div></main>
 <div id="tooltip" class="tooltip" hidden></div>
-<div id="said" class="unseen" role="status" aria-live="polite"></div>
 """
 TABLE = '<div id="sheet" class="table sheet"></div>'
 PARALLEL = """<div class="parallel-area"><div id="heads" class="heads"></div>
@@ -93,7 +91,8 @@ def _document(head: str, body: str, scripts: str, poll_ms: int, several: bool) -
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
         f'{choose}<script src="/assets/theme.js"></script>{head}</head>'
-        f'<body data-poll="{poll_ms}"><div class="shell">{body}</div>'
+        f'<body data-poll="{poll_ms}"><div class="shell">{body}'
+        f'<div id="said" class="unseen" role="status" aria-live="polite"></div></div>'
         f'<script src="/assets/pages.js"></script>{scripts}</body></html>'
     )
 

@@ -598,8 +598,18 @@ def test_a_verified_front_is_marked_filtered_and_explained(serve: Serve, open_pa
     verdicts = verify(str(path))
     site = serve(path)
     page = ready(open_page(site))
-    assert "✗ overturned" in page.inner_text("#answer")
-    assert "best verified: #" in page.inner_text("#answer")
+    # The verified score chooses; the proxy's choice, here an overturned one, is a click away, and in the link.
+    assert "Best verified AP" in page.inner_text("#answer")
+    chosen = page.evaluate("csp.table.num('verified_ap')[csp.picked.best]")
+    assert chosen == page.evaluate("Math.max(...csp.table.num('verified_ap').filter(value => value === value))")
+    page.click("#instead")
+    until(page, "location.search.includes('score=proxy')")
+    until(page, "document.querySelector('#answer').textContent.includes('✗ overturned')")
+    assert "Best AP" in page.inner_text("#answer")
+    page.reload()
+    assert "Best AP" in ready(page).inner_text("#answer")
+    page.click("#instead")
+    until(page, "!location.search.includes('score=')")
     labels = page.locator("[data-kind='verdict'] label").all_inner_texts()
     assert [re.sub(r"\W", "", label) for label in labels] == ["overturned", "unverified", "verified"]
     shown = page.evaluate("[...document.querySelectorAll('#table tr[data-row]')].map(row => "

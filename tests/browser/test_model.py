@@ -64,7 +64,8 @@ def table(rng: np.random.Generator, rows: int, coarse: bool) -> Columns:
         return Texts(codes=rng.choice(len(labels), rows, p=odds / odds.sum()) + 1, labels=[None, *labels])
 
     numbers = {"ap": values(1), "latency_ms": values(20), "macs": np.round(values(2**24)), "params": values(5e6),
-               "peak_bytes": values(1e6), "partial_ratio": values(1), "ap50": values(1)}  # fmt: skip
+               "peak_bytes": values(1e6), "partial_ratio": values(1), "ap50": values(1),
+               **({} if coarse else {"verified_ap": values(1)})}  # fmt: skip
     return candidates.prepare(
         Columns(
             numbers={"number": np.cumsum(rng.integers(1, 3, rows)).astype(float), **numbers},

@@ -256,7 +256,7 @@ def test_the_saved_picture_is_the_plot(home: str, open_page: Open, query: str) -
         "AP",
         "MACs" if "macs" in query else "Latency",
         "front",
-        "best AP",
+        "best verified AP",
     ):
         assert words in texts
     size = page.evaluate("[csp.plot.width, csp.plot.height]")
