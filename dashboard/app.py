@@ -165,7 +165,10 @@ def _devices(server: flask.Flask, database: Database) -> None:
 
     @server.get("/places")
     def listed() -> flask.Response:
-        found = among(database.snapshot(flask.request.args.get("study", "")))
+        try:
+            found = among(database.snapshot(flask.request.args.get("study", "")))
+        except StoreError as error:
+            return flask.Response(f"{error}\n", status=503, mimetype="text/plain")
         return flask.jsonify(places=[wire.choice(each) for each in found])
 
     @server.get("/place.bin")

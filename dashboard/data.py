@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from dashboard.candidates import prepare
 from dashboard.places import Place, places
 from dashboard.status import progress
+from search.database import DAMAGE, reason_of
 from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ class Database:
         with self._lock:
             try:
                 found = self._read(study)
-            except (StoreError, SQLAlchemyError, OSError) as error:
+            except (SQLAlchemyError, OSError, *DAMAGE) as error:
                 self._close()
                 found = self._failed(study, error)
             self._cache[study] = found
@@ -172,15 +173,17 @@ class Database:
             try:
                 return change(store)
             except SQLAlchemyError as error:
-                raise StoreError(f"cannot write '{self.shown}': {_reason(error)}") from error
+                raise StoreError(f"cannot write '{self.shown}': {reason_of(error)}") from error
 
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:
             try:
                 return read(self._opened())
-            except SQLAlchemyError as error:
+            except StoreError:
+                raise
+            except (SQLAlchemyError, OSError, *DAMAGE) as error:
                 self._close()
-                raise StoreError(f"cannot read '{self.shown}': {_reason(error)}") from error
+                raise StoreError(f"cannot read '{self.shown}': {reason_of(error)}") from error
 
     def _close(self) -> None:
         if self._store is not None:
@@ -254,14 +257,10 @@ class Database:
         return replace(cached, read_at=time.time(), problem=None)
 
     def _failed(self, name: str, error: Exception) -> Snapshot:
-        text = str(error) if isinstance(error, StoreError) else f"cannot read '{self.shown}': {_reason(error)}"
+        text = str(error) if isinstance(error, StoreError) else f"cannot read '{self.shown}': {reason_of(error)}"
         cached = self._cache.get(name)
         if cached is not None and cached.phase == "ready":
             return replace(cached, problem=text)
         if isinstance(error, StoreEmpty):
             return Snapshot(phase="empty", read_at=time.time())
         return Snapshot(phase="error", problem=text, read_at=time.time())
-
-
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]

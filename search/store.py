@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine
 from evaluator.record import Environment, Evaluation, Job, Measurement, digest
 from search import migrations
 from search.annotations import Annotations
-from search.database import StoreEmpty, StoreError, StoreOld, check_path, make_engine, url_of
+from search.database import DAMAGE, StoreEmpty, StoreError, StoreOld, check_path, make_engine, reason_of, url_of
 from search.schema import (
     VERSION_TABLE,
     architectures,
@@ -85,8 +85,8 @@ class StudyRow:
 class Store(Annotations):
     """One database. Use `Store.open`, and `close` it (or use it as a context manager)."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, shown: str = "the database") -> None:
+        self._engine, self._shown = engine, shown
 
     # -- opening
 
@@ -100,12 +100,12 @@ class Store(Annotations):
         url = url_of(database)
         if url.get_backend_name() == "sqlite":
             check_path(url.database or "", create=create and not read_only, write=not read_only)
+        shown = str(url.render_as_string(hide_password=True))
         try:
-            store = Store(make_engine(url, read_only))
-            store._prepare(str(url.render_as_string(hide_password=True)), read_only)
+            store = Store(make_engine(url, read_only), shown)
+            store._prepare(shown, read_only)
         except (sa.exc.DBAPIError, sa.exc.NoSuchModuleError, ImportError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise StoreError(f"cannot open '{url.render_as_string(hide_password=True)}': {reason}") from error
+            raise StoreError(f"cannot open '{shown}': {reason_of(error)}") from error
         return store
 
     def _prepare(self, shown: str, read_only: bool) -> None:
@@ -158,6 +158,17 @@ class Store(Annotations):
                 yield connection
         except sa.exc.OperationalError as error:
             raise StoreError(f"cannot write the database: {error.orig}; everything before is kept") from error
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Let damaged rows be a StoreError that names `what` was read."""
+        driver: Any = self._engine.dialect.loaded_dbapi
+        try:
+            yield
+        except StoreError as error:
+            raise StoreError(f"cannot read '{self._shown}', {what}: {error}") from error
+        except (sa.exc.SQLAlchemyError, driver.Error, *DAMAGE) as error:
+            raise StoreError(f"cannot read '{self._shown}', {what}: {reason_of(error)}") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -461,14 +472,15 @@ class Store(Annotations):
     def columns(self, study_name: str) -> Columns:
         """What `frame` says, as a `search.columns.Columns`: for studies too big for an object a number.
 
-        Raises StoreError if there is no such study.
+        Raises StoreError if there is no such study, or if its rows are damaged.
         """
         from search.columns import read
 
-        study = self.study(study_name)
+        with self._reading(f"study '{study_name}'"):
+            study = self.study(study_name)
         if study is None:
             raise self._no_study(study_name)
-        with self._engine.connect() as connection:
+        with self._reading(f"study '{study_name}'"), self._engine.connect() as connection:
             return read(connection, study.id, study.config, self.long_scores(study))
 
     def long_scores(self, study: StudyRow) -> dict[str, dict[int, float]]:
