@@ -67,7 +67,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
             dcc.Store(id="theme"),
         ]
     )
-    _routes(app, database, detail.connect(app, database, predict=predictor(database)))
+    _routes(app, database, detail.connect(app, database, predict=predictor(database)), poll_ms)
     evidence.connect(app, database)
     _serve(app, database, hosts)
     return app
@@ -192,12 +192,12 @@ def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, 
     return snapshot, View.from_query(query, default), default
 
 
-def _routes(app: Dash, database: Database, pages: detail.Pages) -> None:
+def _routes(app: Dash, database: Database, pages: detail.Pages, poll_ms: int) -> None:
     @_callback(app, Output("main", "children"), Input("url", "pathname"), Input("url", "search"))
     def route(path: str | None, search: str | None) -> Any:
         snapshot, query = _query_view(search, database)[0], (search or "").lstrip("?")
         if path and evidence.stands(path, snapshot):
-            return evidence.page(database, path, snapshot, query)
+            return evidence.page(database, path, snapshot, query, poll_ms)
         page = None
         if snapshot.phase == "ready" or (path or "").rstrip("/") == "/explore":  # which needs no study
             page = pages.page(path, query, snapshot)

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import select
@@ -42,7 +42,7 @@ from space.architecture import Architecture
 if TYPE_CHECKING:
     from search.columns import Columns
 
-__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StoreOld", "StudyRow", "url_of"]
+__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StoreOld", "StudyRow", "Version", "url_of"]
 
 DEFAULT_PATH = "csp.db"
 _LOCK_KEY = 0x435350  # "CSP"
@@ -80,6 +80,20 @@ class StudyRow:
     def device(self) -> str:
         """`cpu` or `cuda`: what the study's candidates are trained on."""
         return str(self.config.get("trained_on", {}).get("kind", "cpu"))
+
+
+class Version(NamedTuple):
+    """What is in a database, as `Store.data_version` tells it: highest ids, and newest times in microseconds."""
+
+    proposals: int
+    evaluations: int
+    measurements: int
+    studies: int
+    latency_tables: int
+    closed: int
+    """When a proposal was last finished."""
+    updated: int
+    """When a study was last updated."""
 
 
 class Store(Annotations):
@@ -385,7 +399,7 @@ class Store(Annotations):
 
     # -- reading
 
-    def data_version(self) -> tuple[int, ...]:
+    def data_version(self) -> Version:
         """A value that changes whenever anything was recorded: cheap to ask, good as a cache key."""
         with self._engine.connect() as connection:
             counts = [
@@ -394,7 +408,28 @@ class Store(Annotations):
             ]
             closed = connection.scalar(select(sa.func.max(proposals.c.finished_at))) or 0.0
             updated = connection.scalar(select(sa.func.max(studies.c.updated_at))) or 0.0
-        return (*(int(count or 0) for count in counts), int(closed * 1e6), int(updated * 1e6))
+        return Version._make([*(int(count or 0) for count in counts), int(closed * 1e6), int(updated * 1e6)])
+
+    def changed(self, study_id: int, since: Version, now: Version, ids: Iterable[str]) -> bool:
+        """Whether what was recorded between two versions concerns the candidates of a study.
+
+        Measurements are of architectures, which studies share: `ids` are those that the study had proposed at `since`.
+        A new study or latency table concerns all. Only new rows are read, but for what was finished.
+        """
+        if any(new < old for new, old in zip(now, since, strict=True)):  # an older copy was put in its place
+            return True
+        if (now.studies, now.latency_tables) != (since.studies, since.latency_tables):
+            return True
+        p = proposals.c
+        new = sa.or_(p.id > since.proposals, p.finished_at >= (since.closed + 1) / 1e6)
+        with self._engine.connect() as connection:
+            # No `distinct` and no condition on the study here: SQLite would walk an index of the whole table for it.
+            if study_id in set(connection.scalars(select(p.study_id).where(new))):
+                return True
+            found: set[str] = set()
+            for table, start in ((evaluations, since.evaluations), (measurements, since.measurements)):
+                found |= set(connection.scalars(select(table.c.architecture_id).where(table.c.id > start)))
+        return bool(found) and not found.isdisjoint(ids)
 
     def architecture(self, architecture_id: str) -> Architecture | None:
         """The architecture with this id, or None."""

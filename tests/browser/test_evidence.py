@@ -161,3 +161,14 @@ def test_a_running_study_fills_the_page(serve: Callable[[Path], str], open_page:
         add(store, study.id, 6, 6)
         until(page, f"document.querySelector('h1 + p').innerText !== {before!r}")
         stands(page)
+
+
+def test_the_list_of_studies_follows_the_others_too(serve: Callable[..., str], open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    for name in ("a", "b"):
+        build(str(path), 4, name=name, state="running", budget=9)
+    page = open_page(serve(path) + "/studies?study=a")
+    until(page, "document.querySelector('#list')?.innerText.includes('4 of 9')")
+    with Store.open(str(path)) as store:
+        add(store, 2, 4, 1)
+    until(page, "document.querySelector('#list')?.innerText.includes('5 of 9')")
