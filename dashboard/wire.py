@@ -1,7 +1,7 @@
 """A study as the browser reads it: one block of bytes with a small JSON header and a column after the other.
 
 Layout: `CSP1`, the header's length as a little-endian uint32, the header in UTF-8, blanks up to a multiple of 8,
-then the columns, each at its `at` after the header, little-endian. Types: `f4`, `i4` (-2147483648 is missing),
+then the columns, each at its `at` after the header, little-endian. Types: `f4`, `f8`, `i4` (-2147483648 is missing),
 `u1`, `u2` and `u4` (codes of `labels`), `id` (6 bytes each, 12 hex digits). assets/data.js reads it.
 """
 
@@ -63,7 +63,9 @@ def _column(columns: Columns, name: str) -> tuple[str, candidates.Numbers, list[
     values = columns.numbers[name]
     known = values[np.isfinite(values)]
     # Costs are whole and compared exactly; float32 keeps seven digits of what was measured.
-    if len(known) and (known == np.floor(known)).all() and np.abs(known).max() < -MISSING:
+    if len(known) and (known == np.floor(known)).all():
+        if np.abs(known).max() >= -MISSING:
+            return "f8", values.astype("<f8"), None
         return "i4", np.where(np.isfinite(values), values, MISSING).astype("<i4"), None
     return "f4", values.astype("<f4"), None
 

@@ -125,6 +125,20 @@ def test_the_browser_picks_what_python_picks(modules: Any, rows: int, coarse: bo
         assert parse_qsl(found["url"]) == parse_qsl(view.to_query(default))
 
 
+def test_the_browser_reads_every_type_of_number_exactly(modules: Any) -> None:
+    code = """async bytes => {
+        const {decode} = await import("/assets/data.js");
+        const {columns} = decode(Uint8Array.from(atob(bytes), c => c.charCodeAt(0)).buffer);
+        return [...columns].map(([name, {values}]) => [name, [...values].map(v => v === v ? v : null)]);
+    }"""
+    rows = [None, 5_000_000_001, 5_000_000_002, 2**53]
+    numbers = {"macs": rows, "params": [None, 1, 2**31 - 1, -7], "ap": [None, 0.5, 0.25, -1.5]}
+    columns = Columns(numbers={name: np.array(given, dtype=float) for name, given in numbers.items()}, texts={},
+                      ids=["0" * 12] * 4)  # fmt: skip
+    block = gzip.decompress(wire.encode({"rows": 4}, columns, list(numbers)))
+    assert dict(modules.evaluate(code, base64.b64encode(block).decode())) == numbers
+
+
 def test_fronts_of_one_to_five_names_are_moocores(modules: Any) -> None:
     rng = np.random.default_rng(4)
     code = """async ([columns, names]) => {
