@@ -113,7 +113,7 @@ def _gzipped(body: bytes, mimetype: str, headers: dict[str, str]) -> flask.Respo
 
 def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> None:
     """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`."""
-    cached: dict[tuple[str, str], tuple[str, bytes]] = {}
+    cached: dict[tuple[str, str, str], tuple[str, bytes]] = {}
     lock = threading.Lock()
 
     @server.get("/status")
@@ -124,13 +124,14 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
 
     def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""
-        tag = digest([snapshot.phase, snapshot.token, name, only, snapshot.problem])
+        key = (database.shown, name, only)
+        tag = digest([*key, snapshot.phase, snapshot.token, snapshot.problem])
         with lock:
-            if (name, only) not in cached or cached[name, only][0] != tag:
+            if key not in cached or cached[key][0] != tag:
                 if len(cached) > 8:
                     cached.clear()
-                cached[name, only] = tag, _encoded(database, snapshot, only, shown)
-            return cached[name, only]
+                cached[key] = tag, _encoded(database, snapshot, only, shown)
+            return cached[key]
 
     @server.get("/data.bin")
     def columns() -> flask.Response:
