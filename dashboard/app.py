@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from dash import Dash, Input, Output, dcc, html
 from dashboard import detail, evidence, sheets, wire
 from dashboard.data import Database, Snapshot
 from dashboard.foresight import predictor
+from dashboard.hosts import LOCAL, may
 from dashboard.pages import candidate, message, shell
 from dashboard.references import references
 from dashboard.status import status
@@ -33,9 +34,9 @@ NEVER_CHANGES = "public, max-age=31536000, immutable"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int = POLL_MS,
+def create_app(database: Database, *, hosts: Collection[str] = (LOCAL,), poll_ms: int = POLL_MS,
                shown: Sequence[Entry] = ()) -> Dash:  # fmt: skip
-    """The dashboard over `database`. With `hosts`, requests that name another host are refused.
+    """The dashboard over `database`. Requests whose Host is neither an address nor one of `hosts` are refused.
 
     `shown` are published networks to mark in the plot.
     """
@@ -209,7 +210,7 @@ def _routes(app: Dash, database: Database, pages: detail.Pages, poll_ms: int) ->
         return message.section(said, snapshot.phase) if known and said is not None else message.not_found(path or "")
 
 
-def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:
+def _serve(app: Dash, database: Database, hosts: Collection[str]) -> None:
     """Health check, host check and headers."""
     server: flask.Flask = app.server
 
@@ -221,7 +222,7 @@ def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:
     @server.before_request
     def local_only() -> None:
         # A page of another site that points its name at 127.0.0.1 must not read this server.
-        if hosts and re.sub(r":\d+$", "", flask.request.host).strip("[]").lower() not in hosts:
+        if not may(flask.request.headers.get("Host", ""), hosts):
             flask.abort(403)
 
     policy: list[str] = []
