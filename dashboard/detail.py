@@ -263,9 +263,14 @@ def _writes(server: flask.Flask, pages: Pages) -> None:
             raise StoreError("send application/json")
         if (flask.request.content_length or 0) > MOST_BYTES:
             raise StoreError(f"{flask.request.content_length:,} bytes are more than a note may have. Nothing was saved")
-        data = flask.request.get_json(silent=True)
+        try:
+            data = flask.request.get_json(silent=True)
+        except RecursionError:  # thousands of brackets in one another
+            data = None
         if not isinstance(data, dict) or not all(isinstance(value, str | bool) for value in data.values()):
             raise StoreError("expected an object of texts")
+        if re.search(r"[\ud800-\udfff]", "".join(value for value in data.values() if isinstance(value, str))):
+            raise StoreError("a text holds half of a surrogate pair, which is no character. Nothing was saved")
         return data
 
     def write(function: Callable[[dict[str, Any]], Mapping[str, Any]]) -> flask.Response:
