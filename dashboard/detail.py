@@ -133,7 +133,10 @@ def _study_of(search: str | None) -> str:
 def _callbacks(app: Dash, database: Database) -> None:
     def curve(ids: Mapping[str, str], theme: str | None, search: str | None) -> Any:
         snapshot = database.snapshot(_study_of(search))
-        details = {name: database.detail(identity) for identity, name in ids.items()}
+        try:
+            details = {name: database.detail(identity) for identity, name in ids.items()}
+        except StoreError as error:
+            return figures.unavailable(str(error), figures.theme_called(theme))
         known = {name: detail.evaluations for name, detail in details.items() if detail is not None}
         if theme is None or not any(row["curve"] for rows in known.values() for row in rows):
             raise PreventUpdate
@@ -164,7 +167,10 @@ def _callbacks(app: Dash, database: Database) -> None:
         prevent_initial_call=True,
     )  # fmt: skip
     def refresh(_: Any, architecture_id: str | None, known: str | None, search: str | None) -> Any:
-        detail = database.detail(architecture_id) if architecture_id else None
+        try:
+            detail = database.detail(architecture_id) if architecture_id else None
+        except StoreError:  # the header says so; what is shown stays
+            raise PreventUpdate from None
         if detail is None or candidate.fingerprint(detail) == known:
             raise PreventUpdate
         snapshot = database.snapshot(_study_of(search))

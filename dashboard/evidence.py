@@ -12,7 +12,7 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html,
 from dash.exceptions import PreventUpdate
 
 from dashboard.data import Database, Snapshot
-from dashboard.figures import theme_called
+from dashboard.figures import theme_called, unavailable
 from dashboard.pages import analysis, devices, message, studies
 from dashboard.query import link, read
 from evaluator.record import digest
@@ -69,7 +69,10 @@ def connect(app: Dash, database: Database) -> None:
         snapshot = database.snapshot(read(search).get("study", ""))
         if theme is None or not stands(path, snapshot):
             raise PreventUpdate
-        found = PAGES[path].figures(database, snapshot, search or "", theme_called(theme))
+        try:
+            found = PAGES[path].figures(database, snapshot, search or "", theme_called(theme))
+        except StoreError as error:
+            return [unavailable(str(error), theme_called(theme))] * len(ids)
         return [found.get(each["name"], no_update) for each in ids]
 
     shown = State("url", "pathname"), State("url", "search"), State("evidence-token", "data")

@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+from dash.exceptions import PreventUpdate
 
 from dashboard.app import create_app
 from dashboard.data import Database
@@ -122,3 +123,28 @@ def test_damaged_measurements_leave_the_rest_of_the_server_alone(whole: Path, tm
     answer = client.get("/places")
     assert (answer.status_code, str(path) in answer.text) == (503, True)
     assert client.get("/status").json["phase"] == "ready"
+
+
+def test_charts_of_a_database_that_cannot_be_read_say_why(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(shutil.copy(whole, tmp_path / "<b>.db"))
+    database = Database(str(path))
+    app = create_app(database)
+    identity = database.snapshot().columns.ids[0]  # type: ignore[union-attr]
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE measurements SET detail = '{broken'")
+        connection.execute("UPDATE evaluations SET curve = '{broken'")
+    functions = {name: each["callback"].__wrapped__ for name, each in app.callback_map.items() if "callback" in each}
+    draw = next(run for name, run in functions.items() if "evidence" in name and name.endswith(".figure"))
+    drawn = [*draw("dark", [{"name": "fronts"}, {"name": "macs"}], "/devices", ""),
+             functions["learning.figure"]("dark", "", identity, ""),
+             functions["compared-learning.figure"]("dark", [identity], "")]  # fmt: skip
+    for figure in drawn:
+        (said,) = figure.layout.annotations
+        assert "cannot read" in said.text
+        assert "&lt;b&gt;.db" in said.text
+        assert not figure.data
+    refresh = next(run for name, run in functions.items() if "candidate-page" in name)
+    with pytest.raises(PreventUpdate):
+        refresh(None, identity, "", "")
