@@ -21,10 +21,11 @@ from dashboard.data import Database, Snapshot
 from dashboard.foresight import predictor
 from dashboard.hosts import LOCAL, may
 from dashboard.pages import candidate, message, shell
+from dashboard.query import study_of
 from dashboard.references import references
 from dashboard.status import status
 from dashboard.targets import Choice, Predictions, choices
-from dashboard.view import View, default_view, objectives_of
+from dashboard.view import default_view, objectives_of
 from evaluator.record import digest
 from search.store import StoreError
 from space.zoo import Entry
@@ -186,18 +187,10 @@ def _devices(server: flask.Flask, database: Database) -> None:
 # -- the pages of Dash
 
 
-def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, View]:
-    """The snapshot that a query asks for, its view, and the default view of that study."""
-    wanted = View.from_query(query, View()).study
-    snapshot = database.snapshot(wanted)
-    default = default_view(snapshot.study.config if snapshot.study else {})
-    return snapshot, View.from_query(query, default), default
-
-
 def _routes(app: Dash, database: Database, pages: detail.Pages, poll_ms: int) -> None:
     @_callback(app, Output("main", "children"), Input("url", "pathname"), Input("url", "search"))
     def route(path: str | None, search: str | None) -> Any:
-        snapshot, query = _query_view(search, database)[0], (search or "").lstrip("?")
+        snapshot, query = database.snapshot(study_of(search)), (search or "").lstrip("?")
         if path and evidence.stands(path, snapshot):
             return evidence.page(database, path, snapshot, query, poll_ms)
         page = None

@@ -1,18 +1,17 @@
-"""What the page says about a study's candidates: filters, fronts, the answer. Columns in, masks out.
+"""A study's candidates as pages and figures ask for them: numbers, texts, states, fronts. Columns in, masks out.
 
-The browser computes the same (assets/model.js); a test in Chromium holds it to this.
+Filters and the answer under them are the browser's (assets/model.js).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dashboard.fields import FIELDS
-from dashboard.view import View
 from search.pareto import front, minimised
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
-
-STATUS = {"complete": "dominated", "stopped": "stopped", "failed": "failed", "refused": "refused",
-          "proposed": "waiting"}  # fmt: skip
-"""What a proposal that is not on the front is called."""
 
 
 def prepare(columns: Columns) -> Columns:
@@ -67,22 +62,6 @@ def in_state(frame: Columns, *names: str) -> Mask:
     return np.isin(text.codes, wanted)
 
 
-def matching(frame: Columns, view: View) -> Mask:
-    """Rows inside every filter. A row without a value is outside a filter on that value."""
-    mask = np.ones(len(frame), bool)
-    for name, (low, high) in view.ranges.items():
-        values = numbers(frame, name)
-        tolerance = 1e-9 * np.abs(values)  # a bound that was typed or went through the URL
-        with np.errstate(invalid="ignore"):
-            if low is not None:
-                mask &= values >= low - tolerance
-            if high is not None:
-                mask &= values <= high + tolerance
-    for name, kept in view.kinds.items():
-        mask &= np.isin(np.array(categories(frame, name), dtype=object), list(kept))
-    return mask
-
-
 def front_over(frame: Columns, names: Sequence[str], among: Mask) -> Mask:
     """Rows of `among` that no other row of `among` dominates in the metrics `names`, each in its direction.
 
@@ -95,50 +74,6 @@ def front_over(frame: Columns, names: Sequence[str], among: Mask) -> Mask:
         values = np.column_stack([numbers(frame, name)[rows] for name in names])
         mask[rows] = front(minimised(values, [str(direction) for direction in directions]))
     return mask
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picked:
-    """Which rows of a frame play which part under a view. All masks are over the whole frame."""
-
-    matching: Mask
-    """Inside every filter, whatever the state."""
-    axes_front: Mask
-    """Front of the two axes among the matching candidates."""
-    all_front: Mask
-    """Front of all objectives among the matching candidates."""
-    free_front: Mask
-    """Front of the two axes as if there were no filter."""
-    highlighted: Mask
-    """The front that the view asks for."""
-    shown: Mask
-    """Drawn and listed."""
-    best: int | None
-    """Row of the answer."""
-
-    @property
-    def filtered(self) -> bool:
-        """Whether a filter hides anything."""
-        return not bool(self.matching.all())
-
-
-def pick(frame: Columns, view: View, objectives: Sequence[str]) -> Picked:
-    """Filters, fronts and the answer for one view; `objectives` are the study's, the score first."""
-    inside, done = matching(frame, view), complete(frame)
-    axes_front = front_over(frame, (view.x, view.y), inside & done)
-    all_front = front_over(frame, objectives, inside & done)
-    highlighted = all_front if view.front == "all" else axes_front
-    states = frame["state"].tolist()
-    wanted = np.array([STATUS.get(state, "waiting") in view.show for state in states], dtype=bool)
-    return Picked(
-        matching=inside,
-        axes_front=axes_front,
-        all_front=all_front,
-        free_front=front_over(frame, (view.x, view.y), done),
-        highlighted=highlighted,
-        shown=inside & (highlighted | wanted),
-        best=best(frame, objectives, inside & done),
-    )
 
 
 def best(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
@@ -160,21 +95,3 @@ def any_verified(frame: Columns) -> bool:
     """Whether the study has a verification with a result."""
     text = frame.texts["verdict"]
     return any(text.labels[code] != "unverified" for code in np.unique(text.codes))
-
-
-def binding(frame: Columns, view: View) -> tuple[str, int] | None:
-    """When no candidate fits because of one range: that field, and the row that comes nearest to fitting."""
-    done = complete(frame)
-    for name, (low, high) in view.ranges.items():
-        without = View(ranges={k: v for k, v in view.ranges.items() if k != name}, kinds=view.kinds)
-        values = numbers(frame, name)
-        rows = np.flatnonzero(matching(frame, without) & done & ~np.isnan(values))
-        if len(rows):
-            bounded = values[rows]
-            outside = np.zeros(len(rows))
-            if low is not None:
-                outside = np.maximum(outside, low - bounded)
-            if high is not None:
-                outside = np.maximum(outside, bounded - high)
-            return name, int(rows[int(np.argmin(outside))])
-    return None

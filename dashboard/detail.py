@@ -21,6 +21,7 @@ from dashboard.editor import START, Edit, edit, into_space, space_of
 from dashboard.exports import FORMATS, export
 from dashboard.pages import candidate, compare, explore, message
 from dashboard.pages.explore import Predict
+from dashboard.query import study_of
 from dashboard.view import objectives_of
 from search.store import Store, StoreError
 from space.architecture import Architecture, ArchitectureError
@@ -126,13 +127,9 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
     return decorate
 
 
-def _study_of(search: str | None) -> str:
-    return dict(parse_qsl((search or "").lstrip("?"))).get("study", "")
-
-
 def _callbacks(app: Dash, database: Database) -> None:
     def curve(ids: Mapping[str, str], theme: str | None, search: str | None) -> Any:
-        snapshot = database.snapshot(_study_of(search))
+        snapshot = database.snapshot(study_of(search))
         try:
             details = {name: database.detail(identity) for identity, name in ids.items()}
         except StoreError as error:
@@ -157,7 +154,7 @@ def _callbacks(app: Dash, database: Database) -> None:
         Input("theme", "data"), Input("compared", "data"), State("url", "search"),
     )  # fmt: skip
     def compared(theme: str | None, ids: list[str], search: str | None) -> Any:
-        snapshot = database.snapshot(_study_of(search))
+        snapshot = database.snapshot(study_of(search))
         return curve({identity: compare.title_of(identity, snapshot) for identity in ids}, theme, search)
 
     @_callback(
@@ -173,7 +170,7 @@ def _callbacks(app: Dash, database: Database) -> None:
             raise PreventUpdate from None
         if detail is None or candidate.fingerprint(detail) == known:
             raise PreventUpdate
-        snapshot = database.snapshot(_study_of(search))
+        snapshot = database.snapshot(study_of(search))
         return candidate.body(detail, snapshot), candidate.headline(detail, snapshot)
 
 

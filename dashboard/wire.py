@@ -22,7 +22,7 @@ from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
 from dashboard.references import Reference, pairs
 from dashboard.targets import Choice, Predictions, named
-from dashboard.view import View, default_view, objectives_of
+from dashboard.view import Default, default_view, objectives_of
 from evaluator.metrics import METRICS
 from search.columns import Columns
 
@@ -70,7 +70,7 @@ def _column(columns: Columns, name: str) -> tuple[str, candidates.Numbers, list[
     return "f4", values.astype("<f4"), None
 
 
-def core(columns: Columns, objectives: Sequence[str], view: View) -> list[str]:
+def core(columns: Columns, objectives: Sequence[str], view: Default) -> list[str]:
     """Columns that the first screen needs; others are asked for one by one."""
     wanted = [*objectives, *FILTERED, *(f"{VERIFIED}{name}" for name in objectives[:1]), view.x, view.y]
     numbers = [name for metric in dict.fromkeys(wanted) for name in (metric, f"{metric}_spread")]

@@ -15,10 +15,11 @@ import pytest
 from dashboard import candidates, wire
 from dashboard.data import Snapshot
 from dashboard.fields import CHIPS, FIELDS, FILTERED
-from dashboard.view import View, default_view
 from search.columns import Columns, Texts
 from search.pareto import front, minimised
 from search.store import StudyRow
+from tests.dashboard import oracle
+from tests.dashboard.oracle import View, default_view
 from tests.databases import config
 
 pytestmark = pytest.mark.browser
@@ -112,7 +113,7 @@ def test_the_browser_picks_what_python_picks(modules: Any, rows: int, coarse: bo
     for view, found in zip(chosen, results, strict=True):
         if set(view.ranges) - set(filters):
             continue  # a slider that has no data is not there
-        picked = candidates.pick(columns, view, OBJECTIVES)
+        picked = oracle.pick(columns, view, OBJECTIVES)
         assert found["inside"] == np.flatnonzero(picked.matching).tolist()
         assert found["axes"] == np.flatnonzero(picked.axes_front).tolist(), view
         assert found["highlighted"] == np.flatnonzero(picked.highlighted).tolist(), view
@@ -121,7 +122,7 @@ def test_the_browser_picks_what_python_picks(modules: Any, rows: int, coarse: bo
         assert found["best"] == (-1 if picked.best is None else picked.best)
         assert found["ids"] == [columns.ids[row] for row in np.flatnonzero(picked.matching)]
         if picked.best is None and view.ranges:
-            assert found["binding"] == (None if (b := candidates.binding(columns, view)) is None else list(b))
+            assert found["binding"] == (None if (b := oracle.binding(columns, view)) is None else list(b))
         assert parse_qsl(found["url"]) == parse_qsl(view.to_query(default))
 
 
