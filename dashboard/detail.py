@@ -15,13 +15,12 @@ import flask
 from dash import Dash, Input, Output, State, html
 from dash.exceptions import PreventUpdate
 
-from dashboard import annotate, curves, figures, peers
+from dashboard import annotate, curves, figures, figures_analysis, peers
 from dashboard.data import Database, Snapshot
 from dashboard.editor import START, Edit, edit, into_space, space_of
 from dashboard.exports import FORMATS, export
 from dashboard.pages import candidate, compare, explore, message
 from dashboard.pages.explore import Predict
-from dashboard.query import study_of
 from dashboard.view import objectives_of
 from search.store import Store, StoreError
 from space.architecture import Architecture, ArchitectureError
@@ -127,13 +126,17 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
     return decorate
 
 
+def _study_of(search: str | None) -> str:
+    return dict(parse_qsl((search or "").lstrip("?"))).get("study", "")
+
+
 def _callbacks(app: Dash, database: Database) -> None:
     def curve(ids: Mapping[str, str], theme: str | None, search: str | None) -> Any:
-        snapshot = database.snapshot(study_of(search))
+        snapshot = database.snapshot(_study_of(search))
         try:
             details = {name: database.detail(identity) for identity, name in ids.items()}
         except StoreError as error:
-            return figures.unavailable(str(error), figures.theme_called(theme))
+            return figures_analysis.unavailable(str(error), figures.theme_called(theme))
         known = {name: detail.evaluations for name, detail in details.items() if detail is not None}
         if theme is None or not any(row["curve"] for rows in known.values() for row in rows):
             raise PreventUpdate
@@ -154,7 +157,7 @@ def _callbacks(app: Dash, database: Database) -> None:
         Input("theme", "data"), Input("compared", "data"), State("url", "search"),
     )  # fmt: skip
     def compared(theme: str | None, ids: list[str], search: str | None) -> Any:
-        snapshot = database.snapshot(study_of(search))
+        snapshot = database.snapshot(_study_of(search))
         return curve({identity: compare.title_of(identity, snapshot) for identity in ids}, theme, search)
 
     @_callback(
@@ -170,7 +173,7 @@ def _callbacks(app: Dash, database: Database) -> None:
             raise PreventUpdate from None
         if detail is None or candidate.fingerprint(detail) == known:
             raise PreventUpdate
-        snapshot = database.snapshot(study_of(search))
+        snapshot = database.snapshot(_study_of(search))
         return candidate.body(detail, snapshot), candidate.headline(detail, snapshot)
 
 

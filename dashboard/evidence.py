@@ -12,7 +12,8 @@ from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html,
 from dash.exceptions import PreventUpdate
 
 from dashboard.data import Database, Snapshot
-from dashboard.figures import theme_called, unavailable
+from dashboard.figures import theme_called
+from dashboard.figures_analysis import unavailable
 from dashboard.pages import analysis, devices, message, studies
 from dashboard.query import link, read
 from evaluator.record import digest

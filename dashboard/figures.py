@@ -5,10 +5,8 @@ The plot of all candidates is drawn by the browser: assets/plot.js.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -61,16 +59,6 @@ def _style(figure: go.Figure, theme: Theme) -> None:
         hoverlabel={"bgcolor": theme.surface, "bordercolor": theme.muted,
                     "font": {"family": FONT, "size": 12, "color": theme.ink}, "align": "left"},
     )  # fmt: skip
-
-
-def unavailable(reason: str, theme: Theme) -> go.Figure:
-    """No chart, but the reason in its place."""
-    figure = go.Figure()
-    _style(figure, theme)
-    text = "<br>".join(map(html.escape, wrap(reason, 70)))
-    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
-    figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False}, margin={"l": 8, "r": 8, "t": 8, "b": 8})
-    return figure
 
 
 LAYER_QUANTITIES = {"macs": "MACs (M)", "params": "Parameters (k)", "activations": "Activations (k)"}
