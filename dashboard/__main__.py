@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
+from dashboard.hosts import is_name, loopback, names
+
 if TYPE_CHECKING:
     from dashboard.data import Database
     from space.zoo import Entry
 
 USAGE = 2
 """Exit code for bad input."""
-LOCAL = ("127.0.0.1", "localhost", "::1")
+MOST_BYTES = 2**20
+"""Bytes of a request: more than any page sends."""
 
 app = App(
     name="python -m dashboard",
@@ -39,6 +42,7 @@ def run(
     port: int = 8050,
     open: Annotated[bool, Parameter(negative="")] = False,
     reference: Annotated[list[str] | None, Parameter(negative="")] = None,
+    allow_host: Annotated[list[str] | None, Parameter(negative="")] = None,
 ) -> int:
     """Serve the dashboard.
 
@@ -56,12 +60,15 @@ def run(
         Open the page in a browser.
     reference
         Mark what a published network costs, such as CSPPeleeNet; may be repeated.
+    allow_host
+        Answer requests by this name too, such as that of a proxy in front; may be repeated.
     """
     if not 0 <= port <= 65535:
         raise UsageError(f"--port is {port}; it must be between 0 and 65535")
     if demo and db is not None:
         raise UsageError("--demo and --db exclude each other; give one of them")
     shown = _references(reference or [])
+    known = names(host, _allowed(allow_host or []))
     listener = _listen(host, port)
     with listener:
         _one_arena()
@@ -80,7 +87,7 @@ def run(
                 database.check()
             except StoreError as error:
                 raise UsageError(str(error)) from error
-            _serve(database, ", ".join(each.shown for each in found), listener, host, shown, browser=open)
+            _serve(database, ", ".join(each.shown for each in found), listener, host, known, shown, browser=open)
     return 0
 
 
@@ -119,6 +126,13 @@ def _references(names: list[str]) -> tuple[Entry, ...]:
         raise UsageError(f"--reference: {error}") from error
 
 
+def _allowed(given: list[str]) -> list[str]:
+    for name in given:
+        if not is_name(name):
+            raise UsageError(f"--allow-host '{name}' is no host name; give one without scheme, port and wildcard")
+    return given
+
+
 def _one_arena() -> None:
     """Let all threads share one heap where the C library is glibc: at 100,000 candidates 200 MB instead of 290."""
     import ctypes
@@ -128,8 +142,8 @@ def _one_arena() -> None:
         ctypes.CDLL(None).mallopt(-8, 1)  # M_ARENA_MAX
 
 
-def _serve(database: Database, names: str, listener: socket.socket, host: str, shown: tuple[Entry, ...], *,
-           browser: bool) -> None:  # fmt: skip
+def _serve(database: Database, names: str, listener: socket.socket, host: str, known: frozenset[str],
+           shown: tuple[Entry, ...], *, browser: bool) -> None:  # fmt: skip
     import logging
     import signal
 
@@ -139,14 +153,15 @@ def _serve(database: Database, names: str, listener: socket.socket, host: str, s
 
     name = f"[{host}]" if ":" in host else host
     url = f"http://{name}:{listener.getsockname()[1]}"
-    if host not in LOCAL:
+    if not loopback(host):
         print(
             f"warning: anyone who can reach {url} can read the database and write notes: there is no login",
             file=sys.stderr,
         )
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    application = create_app(database, hosts=LOCAL if host in LOCAL else (), shown=shown)
-    server: Any = create_server(application.server, sockets=[listener], threads=6, ident=None)
+    application = create_app(database, hosts=known, shown=shown)
+    server: Any = create_server(application.server, sockets=[listener], threads=6, ident=None,
+                                max_request_body_size=MOST_BYTES)  # fmt: skip
 
     def stop(*_: object) -> None:
         raise SystemExit(0)

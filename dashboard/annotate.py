@@ -34,9 +34,10 @@ def chips(tags: Sequence[str]) -> Markup:
 
 def pin(architecture_id: str, study: str, *, pinned: bool) -> Markup:
     """A button that pins a candidate in its study, or lets it go."""
-    return Markup('<button data-write="pin" data-id="{}" data-study="{}" aria-pressed="{}">{}</button>').format(
-        architecture_id, study, "true" if pinned else "false", "Pinned" if pinned else "Pin"
-    )
+    return Markup(
+        '<button data-write="pin" data-id="{}" data-study="{}" aria-pressed="{}">{}</button>'
+        '<output aria-live="polite"></output>'
+    ).format(architecture_id, study, "true" if pinned else "false", "Pinned" if pinned else "Pin")
 
 
 MOST_SHOWN = 8

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -21,11 +21,13 @@ from dashboard import detail, evidence, sheets, wire
 from dashboard.data import Database, Snapshot
 from dashboard.deployed import deployment_of
 from dashboard.foresight import predictor
+from dashboard.hosts import LOCAL, may
 from dashboard.pages import message, shell
+from dashboard.query import study_of
 from dashboard.references import references
 from dashboard.status import status
 from dashboard.targets import Choice, Predictions, choices
-from dashboard.view import View, default_view, objectives_of
+from dashboard.view import default_view, objectives_of
 from evaluator.record import digest
 from search.store import StoreError
 from space.zoo import Entry
@@ -35,9 +37,9 @@ NEVER_CHANGES = "public, max-age=31536000, immutable"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int = POLL_MS,
+def create_app(database: Database, *, hosts: Collection[str] = (LOCAL,), poll_ms: int = POLL_MS,
                shown: Sequence[Entry] = ()) -> Dash:  # fmt: skip
-    """The dashboard over `database`. With `hosts`, requests that name another host are refused.
+    """The dashboard over `database`. Requests whose Host is neither an address nor one of `hosts` are refused.
 
     `shown` are published networks to mark in the plot.
     """
@@ -69,7 +71,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
             dcc.Store(id="theme"),
         ]
     )
-    _routes(app, database, detail.connect(app, database, predict=predictor(database)))
+    _routes(app, database, detail.connect(app, database, predict=predictor(database)), poll_ms)
     evidence.connect(app, database)
     _serve(app, database, hosts)
     return app
@@ -115,7 +117,7 @@ def _gzipped(body: bytes, mimetype: str, headers: dict[str, str]) -> flask.Respo
 
 def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> None:
     """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`."""
-    cached: dict[tuple[str, str], tuple[str, bytes]] = {}
+    cached: dict[tuple[str, str, str], tuple[str, bytes]] = {}
     lock = threading.Lock()
 
     @server.get("/status")
@@ -131,13 +133,14 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
 
     def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""
-        tag = digest([snapshot.phase, snapshot.token, name, only, snapshot.problem])
+        key = (database.shown, name, only)
+        tag = digest([*key, snapshot.phase, snapshot.token, snapshot.problem])
         with lock:
-            if (name, only) not in cached or cached[name, only][0] != tag:
+            if key not in cached or cached[key][0] != tag:
                 if len(cached) > 8:
                     cached.clear()
-                cached[name, only] = tag, _encoded(database, snapshot, only, shown)
-            return cached[name, only]
+                cached[key] = tag, _encoded(database, snapshot, only, shown)
+            return cached[key]
 
     @server.get("/data.bin")
     def columns() -> flask.Response:
@@ -184,7 +187,10 @@ def _devices(server: flask.Flask, database: Database) -> None:
 
     @server.get("/places")
     def listed() -> flask.Response:
-        found = among(database.snapshot(flask.request.args.get("study", "")))
+        try:
+            found = among(database.snapshot(flask.request.args.get("study", "")))
+        except StoreError as error:
+            return flask.Response(f"{error}\n", status=503, mimetype="text/plain")
         return flask.jsonify(places=[wire.choice(each) for each in found])
 
     @server.get("/place.bin")
@@ -200,20 +206,12 @@ def _devices(server: flask.Flask, database: Database) -> None:
 # -- the pages of Dash
 
 
-def _query_view(query: str | None, database: Database) -> tuple[Snapshot, View, View]:
-    """The snapshot that a query asks for, its view, and the default view of that study."""
-    wanted = View.from_query(query, View()).study
-    snapshot = database.snapshot(wanted)
-    default = default_view(snapshot.study.config if snapshot.study else {})
-    return snapshot, View.from_query(query, default), default
-
-
-def _routes(app: Dash, database: Database, pages: detail.Pages) -> None:
+def _routes(app: Dash, database: Database, pages: detail.Pages, poll_ms: int) -> None:
     @_callback(app, Output("main", "children"), Input("url", "pathname"), Input("url", "search"))
     def route(path: str | None, search: str | None) -> Any:
-        snapshot, query = _query_view(search, database)[0], (search or "").lstrip("?")
+        snapshot, query = database.snapshot(study_of(search)), (search or "").lstrip("?")
         if path and evidence.stands(path, snapshot):
-            return evidence.page(database, path, snapshot, query)
+            return evidence.page(database, path, snapshot, query, poll_ms)
         page = None
         if snapshot.phase == "ready" or (path or "").rstrip("/") == "/explore":  # which needs no study
             page = pages.page(path, query, snapshot)
@@ -224,7 +222,7 @@ def _routes(app: Dash, database: Database, pages: detail.Pages) -> None:
         return message.section(said, snapshot.phase) if known and said is not None else message.not_found(path or "")
 
 
-def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:
+def _serve(app: Dash, database: Database, hosts: Collection[str]) -> None:
     """Health check, host check and headers."""
     server: flask.Flask = app.server
 
@@ -236,7 +234,7 @@ def _serve(app: Dash, database: Database, hosts: tuple[str, ...]) -> None:
     @server.before_request
     def local_only() -> None:
         # A page of another site that points its name at 127.0.0.1 must not read this server.
-        if hosts and re.sub(r":\d+$", "", flask.request.host).strip("[]").lower() not in hosts:
+        if not may(flask.request.headers.get("Host", ""), hosts):
             flask.abort(403)
 
     policy: list[str] = []

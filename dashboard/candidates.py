@@ -1,18 +1,18 @@
-"""What the page says about a study's candidates: filters, fronts, the answer. Columns in, masks out.
+"""A study's candidates as pages and figures ask for them: numbers, texts, states, fronts. Columns in, masks out.
 
-The browser computes the same (assets/model.js); a test in Chromium holds it to this.
+The browser filters and answers by itself (assets/model.js); `dashboard.narrow` and `answer` are for what the server
+makes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dashboard.fields import FIELDS, VERIFIED
-from dashboard.view import View
 from search.pareto import front, minimised
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
-
-STATUS = {"complete": "dominated", "stopped": "stopped", "failed": "failed", "refused": "refused",
-          "proposed": "waiting"}  # fmt: skip
-"""What a proposal that is not on the front is called."""
 
 
 def prepare(columns: Columns) -> Columns:
@@ -67,22 +63,6 @@ def in_state(frame: Columns, *names: str) -> Mask:
     return np.isin(text.codes, wanted)
 
 
-def matching(frame: Columns, view: View) -> Mask:
-    """Rows inside every filter. A row without a value is outside a filter on that value."""
-    mask = np.ones(len(frame), bool)
-    for name, (low, high) in view.ranges.items():
-        values = numbers(frame, name)
-        tolerance = 1e-9 * np.abs(values)  # a bound that was typed or went through the URL
-        with np.errstate(invalid="ignore"):
-            if low is not None:
-                mask &= values >= low - tolerance
-            if high is not None:
-                mask &= values <= high + tolerance
-    for name, kept in view.kinds.items():
-        mask &= np.isin(np.array(categories(frame, name), dtype=object), list(kept))
-    return mask
-
-
 def front_over(frame: Columns, names: Sequence[str], among: Mask) -> Mask:
     """Rows of `among` that no other row of `among` dominates in the metrics `names`, each in its direction.
 
@@ -95,50 +75,6 @@ def front_over(frame: Columns, names: Sequence[str], among: Mask) -> Mask:
         values = np.column_stack([numbers(frame, name)[rows] for name in names])
         mask[rows] = front(minimised(values, [str(direction) for direction in directions]))
     return mask
-
-
-@dataclass(frozen=True, kw_only=True)
-class Picked:
-    """Which rows of a frame play which part under a view. All masks are over the whole frame."""
-
-    matching: Mask
-    """Inside every filter, whatever the state."""
-    axes_front: Mask
-    """Front of the two axes among the matching candidates."""
-    all_front: Mask
-    """Front of all objectives among the matching candidates."""
-    free_front: Mask
-    """Front of the two axes as if there were no filter."""
-    highlighted: Mask
-    """The front that the view asks for."""
-    shown: Mask
-    """Drawn and listed."""
-    best: int | None
-    """Row of the answer."""
-
-    @property
-    def filtered(self) -> bool:
-        """Whether a filter hides anything."""
-        return not bool(self.matching.all())
-
-
-def pick(frame: Columns, view: View, objectives: Sequence[str]) -> Picked:
-    """Filters, fronts and the answer for one view; `objectives` are the study's, the score first."""
-    inside, done = matching(frame, view), complete(frame)
-    axes_front = front_over(frame, (view.x, view.y), inside & done)
-    all_front = front_over(frame, objectives, inside & done)
-    highlighted = all_front if view.front == "all" else axes_front
-    states = frame["state"].tolist()
-    wanted = np.array([STATUS.get(state, "waiting") in view.show for state in states], dtype=bool)
-    return Picked(
-        matching=inside,
-        axes_front=axes_front,
-        all_front=all_front,
-        free_front=front_over(frame, (view.x, view.y), done),
-        highlighted=highlighted,
-        shown=inside & (highlighted | wanted),
-        best=answer(frame, objectives, inside & done),
-    )
 
 
 def best(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
@@ -168,26 +104,3 @@ def any_verified(frame: Columns) -> bool:
     """Whether the study has a verification with a result."""
     text = frame.texts["verdict"]
     return any(text.labels[code] != "unverified" for code in np.unique(text.codes))
-
-
-def binding(frame: Columns, view: View, score: str) -> tuple[int, list[tuple[str, str]]] | None:
-    """When no candidate fits: the row that comes nearest, and the ends of the ranges (`min`, `max`) that keep it out.
-
-    Nearest is the row with a score whose largest excess over a bound is the smallest share of that bound.
-    """
-    ends = [(name, end, bound) for name, bounds in view.ranges.items()
-            for end, bound in zip(("min", "max"), bounds, strict=True) if bound is not None]  # fmt: skip
-    rows = np.flatnonzero(matching(frame, View(kinds=view.kinds)) & complete(frame) & ~np.isnan(numbers(frame, score)))
-    if not len(rows) or not ends:
-        return None
-    excess = np.zeros((len(ends), len(rows)))
-    for at, (name, end, bound) in enumerate(ends):
-        values = numbers(frame, name)[rows]
-        outside = values - bound if end == "max" else bound - values
-        excess[at] = np.where(outside <= 1e-7 * abs(bound), 0.0, outside / (abs(bound) or 1.0))
-    excess[np.isnan(excess)] = np.inf
-    most = excess.max(axis=0)
-    nearest = int(np.argmin(most))
-    if not 0.0 < most[nearest] < np.inf:
-        return None
-    return int(rows[nearest]), [(name, end) for at, (name, end, _) in enumerate(ends) if excess[at, nearest]]

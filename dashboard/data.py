@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from dashboard.candidates import prepare
 from dashboard.places import Place, places
 from dashboard.status import progress
-from search.store import Store, StoreEmpty, StoreError, StudyRow, url_of
+from search.database import DAMAGE, reason_of
+from search.store import Store, StoreEmpty, StoreError, StudyRow, Version, url_of
 
 if TYPE_CHECKING:
     from search.annotations import Note
@@ -40,7 +41,7 @@ class Snapshot:
 
     phase: Phase
     token: str = ""
-    """Changes whenever anything was recorded."""
+    """Changes whenever anything that concerns the study was recorded."""
     study: StudyRow | None = None
     studies: list[StudyRow] = field(default_factory=list)
     columns: Columns | None = None
@@ -66,6 +67,16 @@ class Detail:
     """In the study that the page is of."""
 
 
+@dataclass(kw_only=True)
+class _Known:
+    """What was read of a study, and the version up to which nothing that concerns it was recorded since."""
+
+    snapshot: Snapshot
+    version: Version
+    read_at: float = 0.0
+    """When the database last answered about it."""
+
+
 class Database:
     """A database to look at: a path or SQLAlchemy URL. Safe for threads.
 
@@ -84,8 +95,10 @@ class Database:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._store: Store | None = None
         self._file: tuple[int, int] | None = None
-        self._cache: dict[str, Snapshot] = {}
-        self._rest = 0.0
+        self._studies: list[StudyRow] = []
+        self._cache: dict[str, _Known] = {}
+        self._newest = ""
+        self._rest: dict[str, float] = {}
         self._kept: dict[tuple[str, str], tuple[str, Any]] = {}
 
     @property
@@ -106,12 +119,10 @@ class Database:
         """The newest state of a study, or of the one that changed last if `study` is empty or unknown."""
         with self._lock:
             try:
-                found = self._read(study)
-            except (StoreError, SQLAlchemyError, OSError) as error:
+                return self._read(study)
+            except (SQLAlchemyError, OSError, *DAMAGE) as error:
                 self._close()
-                found = self._failed(study, error)
-            self._cache[study] = found
-            return found
+                return self._failed(study, error)
 
     def detail(self, architecture_id: str, study_id: int | None = None) -> Detail | None:
         """Everything known of an architecture, and whether a study has it pinned; None if the database lacks it."""
@@ -172,20 +183,28 @@ class Database:
             try:
                 return change(store)
             except SQLAlchemyError as error:
-                raise StoreError(f"cannot write '{self.shown}': {_reason(error)}") from error
+                raise StoreError(f"cannot write '{self.shown}': {reason_of(error)}") from error
 
     def _with_store(self, read: Callable[[Store], T]) -> T:
         with self._lock:
             try:
                 return read(self._opened())
-            except SQLAlchemyError as error:
+            except StoreError:
+                raise
+            except (SQLAlchemyError, OSError, *DAMAGE) as error:
                 self._close()
-                raise StoreError(f"cannot read '{self.shown}': {_reason(error)}") from error
+                raise StoreError(f"cannot read '{self.shown}': {reason_of(error)}") from error
 
     def _close(self) -> None:
         if self._store is not None:
             self._store.close()
         self._store = None
+
+    def _forget(self) -> None:
+        self._close()
+        self._studies = []
+        for kept in (self._cache, self._kept, self._rest):
+            kept.clear()
 
     def _identity(self) -> tuple[int, int] | None:
         """What tells a replaced file from the one that is open."""
@@ -200,9 +219,7 @@ class Database:
     def _opened(self) -> Store:
         identity = self._identity()
         if self._store is not None and identity != self._file:
-            self._close()
-            self._cache.clear()
-            self._kept.clear()
+            self._forget()
         if self._store is None:
             self._store = Store.open(self.database, create=False, read_only=True)
             self._file = identity
@@ -212,56 +229,59 @@ class Database:
         if self._is_file:
             path = Path(str(self.url.database))
             if path.parent.is_dir() and not path.exists():
-                self._close()
-                self._cache.clear()
-                self._kept.clear()
+                self._forget()
                 return Snapshot(phase="missing", read_at=time.time())
         store = self._opened()
-        token = "-".join(str(part) for part in store.data_version())
-        if (known := self._known(name, token)) is not None:
-            return known
-        studies = store.studies()
+        version = store.data_version()
+        self._studies = studies = store.studies()
         if not studies:
-            return Snapshot(phase="empty", token=token, read_at=time.time())
+            return Snapshot(phase="empty", token=_token(version), read_at=time.time())
         study = next((row for row in studies if row.name == name), studies[0])
-        if (known := self._known(study.name, token)) is not None:
-            return known
+        found = self._unchanged(store, study, version) or self._anew(store, study, version)
+        if study.name != name:
+            self._newest = study.name
+        self._cache[study.name].read_at = now = time.time()
+        return replace(found, studies=studies, read_at=now)
+
+    def _anew(self, store: Store, study: StudyRow, version: Version) -> Snapshot:
         began = time.monotonic()
         columns = prepare(store.columns(study.name))
-        self._rest = time.monotonic() + SHARE * (time.monotonic() - began)
+        self._rest[study.name] = time.monotonic() + SHARE * (time.monotonic() - began)
         found = Snapshot(
             phase="ready" if len(columns) else "waiting",
-            token=token,
+            token=_token(version),
             study=study,
-            studies=studies,
             columns=columns,
             progress=progress(study, columns) if len(columns) else "",
-            read_at=time.time(),
             database=self.shown if self._own else None,
         )
-        self._cache[study.name] = found
+        self._cache[study.name] = _Known(snapshot=found, version=version)
         return found
 
-    def _known(self, name: str, token: str) -> Snapshot | None:
-        """What was read under this name, if nothing was recorded since."""
-        cached = self._cache.get(name)
-        if cached is None or cached.phase == "error":
+    def _unchanged(self, store: Store, study: StudyRow, version: Version) -> Snapshot | None:
+        """What was read of a study, if nothing that concerns it was recorded since."""
+        known = self._cache.get(study.name)
+        if known is None:
             return None
+        found = known.snapshot
         # A big study takes seconds to read: most of the time is left to the search.
-        resting = cached.phase == "ready" and time.monotonic() < self._rest
-        if cached.token != token and not resting:
-            return None
-        return replace(cached, read_at=time.time(), problem=None)
+        resting = found.phase == "ready" and time.monotonic() < self._rest.get(study.name, 0.0)
+        if known.version != version and not resting:
+            ids = found.columns.ids if found.columns is not None else []
+            if found.study != study or store.changed(study.id, known.version, version, ids):
+                return None
+            known.version = version
+        return found
 
     def _failed(self, name: str, error: Exception) -> Snapshot:
-        text = str(error) if isinstance(error, StoreError) else f"cannot read '{self.shown}': {_reason(error)}"
-        cached = self._cache.get(name)
-        if cached is not None and cached.phase == "ready":
-            return replace(cached, problem=text)
+        text = str(error) if isinstance(error, StoreError) else f"cannot read '{self.shown}': {reason_of(error)}"
+        known = self._cache.get(name if any(row.name == name for row in self._studies) else self._newest)
+        if known is not None and known.snapshot.phase == "ready":
+            return replace(known.snapshot, studies=self._studies, read_at=known.read_at, problem=text)
         if isinstance(error, StoreEmpty):
             return Snapshot(phase="empty", read_at=time.time())
-        return Snapshot(phase="error", problem=text, read_at=time.time())
+        return Snapshot(phase="error", studies=self._studies, problem=text, read_at=time.time())
 
 
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "orig", None) or error).splitlines()[0]
+def _token(version: Version) -> str:
+    return "-".join(map(str, version))

@@ -15,14 +15,14 @@ import flask
 from dash import Dash, Input, Output, State, html
 from dash.exceptions import PreventUpdate
 
-from dashboard import annotate, curves, figures, peers, targets
+from dashboard import annotate, curves, figures, figures_analysis, peers, targets
 from dashboard.data import Database, Snapshot
 from dashboard.deployed import Where, graph_of
 from dashboard.editor import START, Edit, edit, into_space, space_of
 from dashboard.exports import FORMATS, export
 from dashboard.foresight import Predict, Prediction
 from dashboard.pages import candidate, compare, explore, message
-from dashboard.query import read
+from dashboard.query import read, study_of
 from dashboard.view import objectives_of
 from search.store import Store, StoreError
 from space.architecture import Architecture, ArchitectureError
@@ -139,16 +139,15 @@ def _callback(app: Dash, *arguments: Any, **options: Any) -> Callable[[Function]
     return decorate
 
 
-def _study_of(search: str | None) -> str:
-    return read(search).get("study", "")
-
-
 def _callbacks(app: Dash, pages: Pages) -> None:
     database = pages.database
 
     def curve(ids: Mapping[str, str], theme: str | None, search: str | None) -> Any:
-        snapshot = database.snapshot(_study_of(search))
-        details = {name: database.detail(identity) for identity, name in ids.items()}
+        snapshot = database.snapshot(study_of(search))
+        try:
+            details = {name: database.detail(identity) for identity, name in ids.items()}
+        except StoreError as error:
+            return figures_analysis.unavailable(str(error), figures.theme_called(theme))
         known = {name: detail.evaluations for name, detail in details.items() if detail is not None}
         if theme is None or not any(row["curve"] for rows in known.values() for row in rows):
             raise PreventUpdate
@@ -169,7 +168,7 @@ def _callbacks(app: Dash, pages: Pages) -> None:
         Input("theme", "data"), Input("compared", "data"), State("url", "search"),
     )  # fmt: skip
     def compared(theme: str | None, ids: list[str], search: str | None) -> Any:
-        snapshot = database.snapshot(_study_of(search))
+        snapshot = database.snapshot(study_of(search))
         return curve({identity: compare.title_of(identity, snapshot) for identity in ids}, theme, search)
 
     @_callback(
@@ -179,10 +178,13 @@ def _callbacks(app: Dash, pages: Pages) -> None:
         prevent_initial_call=True,
     )  # fmt: skip
     def refresh(_: Any, architecture_id: str | None, known: str | None, search: str | None) -> Any:
-        detail = database.detail(architecture_id) if architecture_id else None
+        try:
+            detail = database.detail(architecture_id) if architecture_id else None
+        except StoreError:  # the header says so; what is shown stays
+            raise PreventUpdate from None
         if detail is None or candidate.fingerprint(detail) == known:
             raise PreventUpdate
-        snapshot = database.snapshot(_study_of(search))
+        snapshot = database.snapshot(study_of(search))
         where = targets.where(database, snapshot, read(search).get("dev", ""))
         ahead = pages.ahead(detail.architecture, snapshot, where)
         return candidate.body(detail, snapshot, where), candidate.headline(detail, snapshot, where, ahead)
@@ -281,9 +283,14 @@ def _writes(server: flask.Flask, pages: Pages) -> None:
             raise StoreError("send application/json")
         if (flask.request.content_length or 0) > MOST_BYTES:
             raise StoreError(f"{flask.request.content_length:,} bytes are more than a note may have. Nothing was saved")
-        data = flask.request.get_json(silent=True)
+        try:
+            data = flask.request.get_json(silent=True)
+        except RecursionError:  # thousands of brackets in one another
+            data = None
         if not isinstance(data, dict) or not all(isinstance(value, str | bool) for value in data.values()):
             raise StoreError("expected an object of texts")
+        if re.search(r"[\ud800-\udfff]", "".join(value for value in data.values() if isinstance(value, str))):
+            raise StoreError("a text holds half of a surrogate pair, which is no character. Nothing was saved")
         return data
 
     def write(function: Callable[[dict[str, Any]], Mapping[str, Any]]) -> flask.Response:

@@ -13,10 +13,12 @@ from dash.exceptions import PreventUpdate
 
 from dashboard.data import Database, Snapshot
 from dashboard.figures import theme_called
+from dashboard.figures_analysis import unavailable
 from dashboard.narrow import KEYS, filters, narrowed
 from dashboard.pages import analysis, devices, message, studies
 from dashboard.query import link, read
 from dashboard.targets import where
+from evaluator.record import digest
 from search.store import StoreError
 
 PAGES = {page.PATH: page for page in (devices, analysis, studies)}
@@ -28,9 +30,17 @@ def stands(path: str | None, snapshot: Snapshot) -> bool:
     return path in PAGES and (snapshot.phase == "ready" or (path == studies.PATH and snapshot.phase == "waiting"))
 
 
-def page(database: Database, path: str, snapshot: Snapshot, query: str) -> html.Div:
-    """A page that `stands`."""
-    return html.Div(_content(database, path, snapshot, query), id="evidence-page")
+def page(database: Database, path: str, snapshot: Snapshot, query: str, poll_ms: int = 2_500) -> html.Div:
+    """A page that `stands`. The list of all studies asks by itself: the page's version is of one study."""
+    clock = [dcc.Interval(id="evidence-clock", interval=poll_ms)] if path == studies.PATH else []
+    return html.Div([html.Div(_content(database, path, snapshot, query), id="evidence-page"), *clock])
+
+
+def _version(database: Database, path: str, snapshot: Snapshot) -> str:
+    """What changes with all that a page shows."""
+    if path != studies.PATH:
+        return snapshot.token
+    return digest([[row.name, row.updated_at, database.snapshot(row.name).token] for row in snapshot.studies])
 
 
 def _content(database: Database, path: str, snapshot: Snapshot, query: str) -> list[Any]:
@@ -43,7 +53,7 @@ def _content(database: Database, path: str, snapshot: Snapshot, query: str) -> l
     if said:
         everything = link(path, {name: value for name, value in read(query).items() if name not in KEYS})
         shown.insert(0, html.P([f"{said} ", html.A("All candidates of the study", href=everything)], id="narrowed"))
-    return [*shown, dcc.Store(id="evidence-token", data=snapshot.token)]
+    return [*shown, dcc.Store(id="evidence-token", data=_version(database, path, snapshot))]
 
 
 def _inside(database: Database, path: str, snapshot: Snapshot, query: str) -> tuple[Snapshot, str]:
@@ -64,18 +74,25 @@ def connect(app: Dash, database: Database) -> None:
         snapshot = database.snapshot(read(search).get("study", ""))
         if theme is None or not stands(path, snapshot):
             raise PreventUpdate
-        among, _ = _inside(database, path, snapshot, search or "")
-        found = PAGES[path].figures(database, among, search or "", theme_called(theme))
+        try:
+            among, _ = _inside(database, path, snapshot, search or "")
+            found = PAGES[path].figures(database, among, search or "", theme_called(theme))
+        except StoreError as error:
+            return [unavailable(str(error), theme_called(theme))] * len(ids)
         return [found.get(each["name"], no_update) for each in ids]
 
+    shown = State("url", "pathname"), State("url", "search"), State("evidence-token", "data")
+
     @app.callback(  # type: ignore[untyped-decorator]
-        Output("evidence-page", "children"),
-        Input("version", "data"), State("url", "pathname"), State("url", "search"), State("evidence-token", "data"),
+        Output("evidence-page", "children", allow_duplicate=True), Input("evidence-clock", "n_intervals"), *shown,
         prevent_initial_call=True,
     )  # fmt: skip
+    @app.callback(  # type: ignore[untyped-decorator]
+        Output("evidence-page", "children"), Input("version", "data"), *shown, prevent_initial_call=True
+    )
     def refresh(_: Any, path: str, search: str | None, token: str) -> Any:
         snapshot = database.snapshot(read(search).get("study", ""))
-        if snapshot.token == token or not stands(path, snapshot):
+        if not stands(path, snapshot) or _version(database, path, snapshot) == token:
             raise PreventUpdate
         return _content(database, path, snapshot, (search or "").lstrip("?"))
 

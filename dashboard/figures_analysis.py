@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +52,14 @@ def finish(figure: go.Figure, theme: Theme, x: dict[str, Any], y: dict[str, Any]
                 "itemdoubleclick": False},
     )  # fmt: skip
     return figure
+
+
+def unavailable(reason: str, theme: Theme) -> go.Figure:
+    """No chart, but the reason in its place."""
+    figure = go.Figure()
+    text = "<br>".join(map(html.escape, wrap(reason, 70)))
+    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    return finish(figure, theme, {"visible": False}, {"visible": False})
 
 
 def history(found: effects.History, theme: Theme) -> go.Figure:

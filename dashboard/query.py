@@ -22,6 +22,17 @@ def read(query: str | None) -> dict[str, str]:
     return dict(parse_qsl((query or "").lstrip("?")[:LONGEST]))
 
 
+def study_of(query: str | None) -> str:
+    """The study that a query of any length names; empty for none."""
+    return dict(parse_qsl((query or "").lstrip("?"))).get("study", "")
+
+
+def selected(query: str | None) -> tuple[int, ...]:
+    """Numbers of the selected candidates, `sel=` in a query of any length; at most 100."""
+    text = dict(parse_qsl((query or "").lstrip("?"))).get("sel", "")
+    return tuple(int(part[:9]) for part in text.split(",") if part.isascii() and part.isdigit())[:100]
+
+
 def choice(given: Mapping[str, str], name: str, allowed: Sequence[str], default: str = "") -> str:
     """What was chosen of `allowed`, else `default`."""
     value = given.get(name, default)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from space.architecture import Architecture
 
 Rows = np.ndarray[Any, np.dtype[np.intp]]
+Way = tuple[str, int | None]
+"""How something is predicted in words, and by which table: one of the same day has the same words."""
 MOST = 5_000
 """Candidates of a study that are predicted on demand."""
 EACH = 10
@@ -180,14 +182,14 @@ class Predictions:
         wanted = representative(columns, objectives_of(snapshot.study.config)[0], done)
         with self._lock:
             where_of = (snapshot.database or "", snapshot.study.name, choice.key)
-            kept = self._of(where_of, tuple(way.method for way in ways))
+            kept = self._of(where_of, tuple((way.method, way.table) for way in ways))
             self._predict(kept, ways, [columns.ids[row] for row in wanted], choice, time.monotonic() + seconds)
             predicted = nothing.copy()
             predicted[wanted] = [kept.values.get(columns.ids[row], math.nan) for row in wanted]
             tried = sum(columns.ids[row] in kept.values for row in wanted)
         return self._told(kept, ways, choice, measured, predicted, tried, len(wanted), int(done.sum()))
 
-    def _of(self, key: tuple[str, str, str], methods: tuple[str, ...]) -> _Kept:
+    def _of(self, key: tuple[str, str, str], methods: tuple[Way, ...]) -> _Kept:
         kept = self._kept.get(key)
         if kept is None or kept.methods != methods:
             while len(self._kept) >= 20:
@@ -234,7 +236,7 @@ class Predictions:
 class _Kept:
     """The predictions of one study on one choice."""
 
-    methods: tuple[str, ...]
+    methods: tuple[Way, ...]
     values: dict[str, float] = field(default_factory=dict)
     way: Predictor | None = None
     problem: str = ""

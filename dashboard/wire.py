@@ -1,7 +1,7 @@
 """A study as the browser reads it: one block of bytes with a small JSON header and a column after the other.
 
 Layout: `CSP1`, the header's length as a little-endian uint32, the header in UTF-8, blanks up to a multiple of 8,
-then the columns, each at its `at` after the header, little-endian. Types: `f4`, `i4` (-2147483648 is missing),
+then the columns, each at its `at` after the header, little-endian. Types: `f4`, `f8`, `i4` (-2147483648 is missing),
 `u1`, `u2` and `u4` (codes of `labels`), `id` (6 bytes each, 12 hex digits). assets/data.js reads it.
 """
 
@@ -23,7 +23,7 @@ from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
 from dashboard.references import Reference, pairs
 from dashboard.targets import Choice, Predictions, named, unknown
-from dashboard.view import View, default_view, objectives_of
+from dashboard.view import Default, default_view, objectives_of
 from evaluator.metrics import METRICS
 from search.columns import Columns
 
@@ -64,12 +64,14 @@ def _column(columns: Columns, name: str) -> tuple[str, candidates.Numbers, list[
     values = columns.numbers[name]
     known = values[np.isfinite(values)]
     # Costs are whole and compared exactly; float32 keeps seven digits of what was measured.
-    if len(known) and (known == np.floor(known)).all() and np.abs(known).max() < -MISSING:
+    if len(known) and (known == np.floor(known)).all():
+        if np.abs(known).max() >= -MISSING:
+            return "f8", values.astype("<f8"), None
         return "i4", np.where(np.isfinite(values), values, MISSING).astype("<i4"), None
     return "f4", values.astype("<f4"), None
 
 
-def core(columns: Columns, objectives: Sequence[str], view: View) -> list[str]:
+def core(columns: Columns, objectives: Sequence[str], view: Default) -> list[str]:
     """Columns that the first screen needs; others are asked for one by one."""
     wanted = [*objectives, *FILTERED, *(f"{VERIFIED}{name}" for name in objectives[:1]), view.x, view.y]
     numbers = [name for metric in dict.fromkeys(wanted) for name in (metric, f"{metric}_spread")]

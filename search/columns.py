@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 from evaluator.metrics import METRICS, ZERO_COST
 from evaluator.record import Deployment
 from search import verification
+from search.database import DAMAGE, StoreError, reason_of
 from search.frame import AXES, TRAINED, axes_reader
 from search.schema import architectures, measurements, proposals
 from search.seeds import job_seed
@@ -152,7 +153,7 @@ def _proposals(connection: Connection, study_id: int) -> tuple[dict[str, Array],
     read_axes = axes_reader()
     for number, generation, state, reason, created, finished, identity, spec in _chunks(connection, query):
         ids += identity
-        described = dict(zip(AXES, zip(*map(read_axes, spec)), strict=True))
+        described = dict(zip(AXES, zip(*_axes(read_axes, identity, spec)), strict=True))
         found = {"number": number, "generation": generation, "created_at": created, "finished_at": finished,
                  "state": state, "reason": reason, **described}  # fmt: skip
         for name, parts in numbers.items():
@@ -169,6 +170,17 @@ def _proposals(connection: Connection, study_id: int) -> tuple[dict[str, Array],
         for name in worded
     }
     return joined, texts, ids
+
+
+def _axes(read_axes: Callable[[str], tuple[Any, ...]], ids: Sequence[str], specs: Sequence[str]) -> list[Any]:
+    """The axes of architectures. Raises StoreError that names the first one whose description is damaged."""
+    found: list[Any] = []
+    try:
+        for spec in specs:
+            found.append(read_axes(spec))  # noqa: PERF401 - its length names the row that failed
+    except DAMAGE as error:
+        raise StoreError(f"the description of architecture {ids[len(found)]}: {reason_of(error)}") from error
+    return found
 
 
 def _facts(connection: Connection, query: sa.Select[Any], index: Mapping[str, int]
@@ -293,7 +305,10 @@ def _predicted(connection: Connection, config: Mapping[str, Any], index: Mapping
         values = np.full(len(index), np.nan)
         for chunk in _chunks(connection, query):
             for identity, value, text in zip(*chunk):
-                detail = json.loads(text)
+                try:
+                    detail = json.loads(text)
+                except ValueError as error:
+                    raise StoreError(f"a prediction for architecture {identity}: {reason_of(error)}") from error
                 ours = (detail.get("method"), detail.get("table")) == (kept["method"], kept["table"])
                 if ours and identity in index:
                     values[index[identity]] = np.nan if value is None else value

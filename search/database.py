@@ -24,6 +24,18 @@ class StoreOld(StoreError):
     """The schema is that of an earlier version, and the database was opened only to read."""
 
 
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError)
+"""What damaged rows make of their readers, beside the errors of a driver: JSON that is none, or lacks what it had."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something could not be read, in one line."""
+    if isinstance(error, KeyError):
+        return f"{error} is missing"
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 def url_of(database: str) -> URL:
     """A SQLAlchemy URL from a URL or a file path. Raises StoreError for an unreadable URL."""
     try:

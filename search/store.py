@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import select
@@ -24,7 +24,7 @@ from sqlalchemy.engine import Connection, Engine
 from evaluator.record import Environment, Evaluation, Job, Measurement, digest
 from search import migrations
 from search.annotations import Annotations
-from search.database import StoreEmpty, StoreError, StoreOld, check_path, make_engine, url_of
+from search.database import DAMAGE, StoreEmpty, StoreError, StoreOld, check_path, make_engine, reason_of, url_of
 from search.schema import (
     VERSION_TABLE,
     architectures,
@@ -42,7 +42,7 @@ from space.architecture import Architecture
 if TYPE_CHECKING:
     from search.columns import Columns
 
-__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StoreOld", "StudyRow", "url_of"]
+__all__ = ["DEFAULT_PATH", "Proposal", "Store", "StoreEmpty", "StoreError", "StoreOld", "StudyRow", "Version", "url_of"]
 
 DEFAULT_PATH = "csp.db"
 _LOCK_KEY = 0x435350  # "CSP"
@@ -82,11 +82,25 @@ class StudyRow:
         return str(self.config.get("trained_on", {}).get("kind", "cpu"))
 
 
+class Version(NamedTuple):
+    """What is in a database, as `Store.data_version` tells it: highest ids, and newest times in microseconds."""
+
+    proposals: int
+    evaluations: int
+    measurements: int
+    studies: int
+    latency_tables: int
+    closed: int
+    """When a proposal was last finished."""
+    updated: int
+    """When a study was last updated."""
+
+
 class Store(Annotations):
     """One database. Use `Store.open`, and `close` it (or use it as a context manager)."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, shown: str = "the database") -> None:
+        self._engine, self._shown = engine, shown
 
     # -- opening
 
@@ -100,12 +114,12 @@ class Store(Annotations):
         url = url_of(database)
         if url.get_backend_name() == "sqlite":
             check_path(url.database or "", create=create and not read_only, write=not read_only)
+        shown = str(url.render_as_string(hide_password=True))
         try:
-            store = Store(make_engine(url, read_only))
-            store._prepare(str(url.render_as_string(hide_password=True)), read_only)
+            store = Store(make_engine(url, read_only), shown)
+            store._prepare(shown, read_only)
         except (sa.exc.DBAPIError, sa.exc.NoSuchModuleError, ImportError) as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-            raise StoreError(f"cannot open '{url.render_as_string(hide_password=True)}': {reason}") from error
+            raise StoreError(f"cannot open '{shown}': {reason_of(error)}") from error
         return store
 
     def _prepare(self, shown: str, read_only: bool) -> None:
@@ -158,6 +172,17 @@ class Store(Annotations):
                 yield connection
         except sa.exc.OperationalError as error:
             raise StoreError(f"cannot write the database: {error.orig}; everything before is kept") from error
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        """Let damaged rows be a StoreError that names `what` was read."""
+        driver: Any = self._engine.dialect.loaded_dbapi
+        try:
+            yield
+        except StoreError as error:
+            raise StoreError(f"cannot read '{self._shown}', {what}: {error}") from error
+        except (sa.exc.SQLAlchemyError, driver.Error, *DAMAGE) as error:
+            raise StoreError(f"cannot read '{self._shown}', {what}: {reason_of(error)}") from error
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -374,7 +399,7 @@ class Store(Annotations):
 
     # -- reading
 
-    def data_version(self) -> tuple[int, ...]:
+    def data_version(self) -> Version:
         """A value that changes whenever anything was recorded: cheap to ask, good as a cache key."""
         with self._engine.connect() as connection:
             counts = [
@@ -383,7 +408,28 @@ class Store(Annotations):
             ]
             closed = connection.scalar(select(sa.func.max(proposals.c.finished_at))) or 0.0
             updated = connection.scalar(select(sa.func.max(studies.c.updated_at))) or 0.0
-        return (*(int(count or 0) for count in counts), int(closed * 1e6), int(updated * 1e6))
+        return Version._make([*(int(count or 0) for count in counts), int(closed * 1e6), int(updated * 1e6)])
+
+    def changed(self, study_id: int, since: Version, now: Version, ids: Iterable[str]) -> bool:
+        """Whether what was recorded between two versions concerns the candidates of a study.
+
+        Measurements are of architectures, which studies share: `ids` are those that the study had proposed at `since`.
+        A new study or latency table concerns all. Only new rows are read, but for what was finished.
+        """
+        if any(new < old for new, old in zip(now, since, strict=True)):  # an older copy was put in its place
+            return True
+        if (now.studies, now.latency_tables) != (since.studies, since.latency_tables):
+            return True
+        p = proposals.c
+        new = sa.or_(p.id > since.proposals, p.finished_at >= (since.closed + 1) / 1e6)
+        with self._engine.connect() as connection:
+            # No `distinct` and no condition on the study here: SQLite would walk an index of the whole table for it.
+            if study_id in set(connection.scalars(select(p.study_id).where(new))):
+                return True
+            found: set[str] = set()
+            for table, start in ((evaluations, since.evaluations), (measurements, since.measurements)):
+                found |= set(connection.scalars(select(table.c.architecture_id).where(table.c.id > start)))
+        return bool(found) and not found.isdisjoint(ids)
 
     def architecture(self, architecture_id: str) -> Architecture | None:
         """The architecture with this id, or None."""
@@ -461,14 +507,15 @@ class Store(Annotations):
     def columns(self, study_name: str) -> Columns:
         """What `frame` says, as a `search.columns.Columns`: for studies too big for an object a number.
 
-        Raises StoreError if there is no such study.
+        Raises StoreError if there is no such study, or if its rows are damaged.
         """
         from search.columns import read
 
-        study = self.study(study_name)
+        with self._reading(f"study '{study_name}'"):
+            study = self.study(study_name)
         if study is None:
             raise self._no_study(study_name)
-        with self._engine.connect() as connection:
+        with self._reading(f"study '{study_name}'"), self._engine.connect() as connection:
             return read(connection, study.id, study.config, self.long_scores(study))
 
     def long_scores(self, study: StudyRow) -> dict[str, dict[int, float]]:

@@ -198,6 +198,7 @@ function values(buffer, at, type, rows) {
   if (type === "u1") return new Uint8Array(buffer, at, rows);
   if (type === "u2") return new Uint16Array(buffer, at, rows);
   if (type === "u4") return new Uint32Array(buffer, at, rows);
+  if (type === "f8") return new Float64Array(buffer, at, rows);
   if (type === "f4") return new Float64Array(new Float32Array(buffer, at, rows));
   const found = new Float64Array(new Int32Array(buffer, at, rows));
   for (let row = 0; row < rows; row++) if (found[row] === ABSENT) found[row] = NaN;

@@ -99,15 +99,22 @@
   });
 
   // -- small writes
+  const REFUSED = {
+    403: "the server takes no changes from this address", 413: "this is more than the server takes",
+  };
   async function send(what, data) {
+    let response;
     try {
-      const response = await fetch(`/write/${what}`, {
+      response = await fetch(`/write/${what}`, {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data),
       });
-      return await response.json();
     } catch {
       return { problem: "the dashboard does not answer; nothing was saved" };
     }
+    const { status, statusText } = response;
+    const problem = `${REFUSED[status] || "the server could not do this"} (${status} ${statusText}); nothing was saved`;
+    const answer = await response.json().catch(() => ({ problem })); // a proxy, and Flask itself, answer in HTML
+    return response.ok || answer.problem ? answer : { problem };
   }
   function tell(output, answer) {
     if (!output) return;
@@ -145,7 +152,8 @@
     if (button.dataset.write === "pin") {
       const on = button.getAttribute("aria-pressed") !== "true";
       const answer = await send("pin", { id: button.dataset.id, study: button.dataset.study, on });
-      if (answer.problem) { button.title = answer.problem; return; }
+      tell(query("output", button.parentElement), answer);
+      if (answer.problem) return;
       button.setAttribute("aria-pressed", String(answer.pinned));
       button.textContent = answer.pinned ? "Pinned" : "Pin";
     }

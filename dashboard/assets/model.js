@@ -1,4 +1,4 @@
-/* Filters, fronts, the answer: pure functions of a table and a view. dashboard/candidates.py is their twin. */
+/* Filters, fronts, the answer: pure functions of a table and a view. tests/dashboard/oracle.py is their twin. */
 import { keep } from "./steps.js";
 
 const CLOSE = 1e-7; // a value went through float32, a bound through the URL

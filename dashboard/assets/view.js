@@ -1,4 +1,4 @@
-/* Everything that a person chose is the URL's query. The same names and rules as dashboard/view.py. */
+/* Everything that a person chose is the URL's query. The same names and rules as tests/dashboard/oracle.py. */
 import { parseSteps, formatSteps } from "./steps.js";
 
 /** What tables and /parallel choose beside the shared view: other pages carry it along. */

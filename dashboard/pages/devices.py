@@ -29,8 +29,8 @@ from dashboard.pages.parts import (
     two_lines,
 )
 from dashboard.places import FEWEST, Place
-from dashboard.query import choice, read
-from dashboard.view import View, objectives_of
+from dashboard.query import choice, read, selected
+from dashboard.view import objectives_of
 from search.agreement import Estimate
 
 if TYPE_CHECKING:
@@ -215,8 +215,8 @@ def same_network(frame: Columns, found: Sequence[Place], score: str, query: str,
     host = next((place for place in found if place.host), None)
     if host is not None:
         on = front_over(frame, (score, "latency_ms"), complete(frame)) if "latency_ms" in frame else on
-    selected = View.from_query(query, View()).selected
-    rows = places.sample(frame, found, on, selected)
+    chosen = selected(query)
+    rows = places.sample(frame, found, on, chosen)
     if not rows:
         return [note("No candidate is complete yet.")]
     top = max((float(np.nanmax(place.best[0][rows])) for place in found if np.isfinite(place.best[0][rows]).any()),
@@ -235,7 +235,7 @@ def same_network(frame: Columns, found: Sequence[Place], score: str, query: str,
         name = candidate_link(identity, number, study)
         body.append(html.Tr([html.Th(name, scope="row"), *(html.Td(fact, className="number") for fact in facts),
                              *(_latency(place, row, top) for place in shown)]))  # fmt: skip
-    which = "The selected candidates" if selected else "Along the front, the fastest first"
+    which = "The selected candidates" if chosen else "Along the front, the fastest first"
     caption = "Latency of the same networks on every place"
     return [
         note(f"{which}; bars share one scale, hollow ones are predicted. Select others with Shift-click on the first "

@@ -108,6 +108,31 @@ def test_notes_tags_and_pins_stay(site: str, path: Path, open_page: Open, ids: l
         assert store.pins(1) == [identity]
 
 
+def test_a_write_that_fails_is_told_beside_its_button(site: str, shared: Any, ids: list[str]) -> None:
+    page = shared.new_page()
+    page.goto(f"{site}/c/{ids[2]}")
+    page.wait_for_selector("#note")
+    said = page.locator("[data-write=pin] + output")
+    assert said.get_attribute("aria-live") == "polite"
+    refusal = {"status": 422, "json": {"problem": "cannot write 'x.db': it is full"}}
+    for answer, words in (({"status": 403, "body": "<h1>Forbidden</h1>"}, "no changes from this address (403"),
+                          ({"status": 502, "body": "<h1>Bad gateway</h1>"}, "could not do this (502"),
+                          (refusal, "cannot write 'x.db': it is full")):  # fmt: skip
+        page.route("**/write/*", lambda route, _, answer=answer: route.fulfill(**answer))
+        page.click("[data-write=pin]")
+        page.wait_for_selector(f'[data-write=pin] + output.problem:has-text("{words}")')
+        page.click("text=Save note")
+        page.wait_for_selector(f'[data-write=note] output.problem:has-text("{words}")')
+        page.unroute("**/write/*")
+    assert page.get_attribute("[data-write=pin]", "aria-pressed") == "false"
+    page.click("[data-write=pin]")
+    page.wait_for_selector("button:has-text('Pinned')")
+    assert said.inner_text() == ""
+    page.click("[data-write=pin]")
+    page.wait_for_selector("[data-write=pin][aria-pressed=false]")
+    page.close()
+
+
 def test_a_file_comes_under_its_name_and_the_page_stays(site: str, open_page: Open, ids: list[str]) -> None:
     page = open_page(f"{site}/c/{ids[0]}")
     page.wait_for_selector(".files a")

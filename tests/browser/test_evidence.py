@@ -244,3 +244,14 @@ def test_the_status_drops_whole_words_as_the_window_narrows(
         assert all(each == counts[0][: len(each)] for each in counts), "words go from the end"
         if state == "complete":
             assert any(" verified · " in part for part in counts[0]), "the two verdicts go together"
+
+
+def test_the_list_of_studies_follows_the_others_too(serve: Callable[..., str], open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "csp.db"
+    for name in ("a", "b"):
+        build(str(path), 4, name=name, state="running", budget=9)
+    page = open_page(serve(path) + "/studies?study=a")
+    until(page, "document.querySelector('#list')?.innerText.includes('4 of 9')")
+    with Store.open(str(path)) as store:
+        add(store, 2, 4, 1)
+    until(page, "document.querySelector('#list')?.innerText.includes('5 of 9')")

@@ -16,10 +16,11 @@ import pytest
 from dashboard import candidates, wire
 from dashboard.data import Snapshot
 from dashboard.fields import CHIPS, FIELDS, FILTERED
-from dashboard.view import View, default_view
 from search.columns import Columns, Texts
 from search.pareto import front, minimised
 from search.store import StudyRow
+from tests.dashboard import oracle
+from tests.dashboard.oracle import View, default_view
 from tests.databases import config
 
 pytestmark = pytest.mark.browser
@@ -126,7 +127,7 @@ def test_the_browser_picks_what_python_picks(modules: Any, rows: int, coarse: bo
     for view, found in zip(chosen, results, strict=True):
         if set(view.ranges) - set(filters):
             continue  # a slider that has no data is not there
-        picked = candidates.pick(columns, view, OBJECTIVES)
+        picked = oracle.pick(columns, view, OBJECTIVES)
         assert found["inside"] == np.flatnonzero(picked.matching).tolist()
         assert found["axes"] == np.flatnonzero(picked.axes_front).tolist(), view
         assert found["highlighted"] == np.flatnonzero(picked.highlighted).tolist(), view
@@ -135,13 +136,27 @@ def test_the_browser_picks_what_python_picks(modules: Any, rows: int, coarse: bo
         assert found["best"] == (-1 if picked.best is None else picked.best)
         assert found["ids"] == [columns.ids[row] for row in np.flatnonzero(picked.matching)]
         if picked.best is None and view.ranges:
-            nearest = candidates.binding(columns, view, OBJECTIVES[0])
+            nearest = oracle.binding(columns, view, OBJECTIVES[0])
             assert found["binding"] == (nearest and [nearest[0], [list(end) for end in nearest[1]]])
             if nearest:
-                assert candidates.pick(columns, loosened(view, columns, *nearest), OBJECTIVES).best is not None
+                assert oracle.pick(columns, loosened(view, columns, *nearest), OBJECTIVES).best is not None
                 bound += len(nearest[1]) > 1
         assert parse_qsl(found["url"]) == parse_qsl(view.to_query(default))
     assert bound or rows < 400, "some views have several budgets that bind"
+
+
+def test_the_browser_reads_every_type_of_number_exactly(modules: Any) -> None:
+    code = """async bytes => {
+        const {decode} = await import("/assets/data.js");
+        const {columns} = decode(Uint8Array.from(atob(bytes), c => c.charCodeAt(0)).buffer);
+        return [...columns].map(([name, {values}]) => [name, [...values].map(v => v === v ? v : null)]);
+    }"""
+    rows = [None, 5_000_000_001, 5_000_000_002, 2**53]
+    numbers = {"macs": rows, "params": [None, 1, 2**31 - 1, -7], "ap": [None, 0.5, 0.25, -1.5]}
+    columns = Columns(numbers={name: np.array(given, dtype=float) for name, given in numbers.items()}, texts={},
+                      ids=["0" * 12] * 4)  # fmt: skip
+    block = gzip.decompress(wire.encode({"rows": 4}, columns, list(numbers)))
+    assert dict(modules.evaluate(code, base64.b64encode(block).decode())) == numbers
 
 
 def test_fronts_of_one_to_five_names_are_moocores(modules: Any) -> None:

@@ -13,9 +13,10 @@ import pytest
 from dashboard import candidates
 from dashboard.data import Database
 from dashboard.fields import FIELDS
-from dashboard.view import View
 from search import pick
 from search.columns import Columns
+from tests.dashboard import oracle
+from tests.dashboard.oracle import View
 from tests.databases import build, verify
 
 OBJECTIVES = ["ap", "macs", "latency_ms"]
@@ -43,37 +44,37 @@ def test_front_over_a_field_without_a_direction_is_nothing(columns: Columns, fra
 
 
 def test_failed_and_refused_are_never_on_a_front(columns: Columns, frame: pd.DataFrame) -> None:
-    picked = candidates.pick(columns, View(x="macs", y="params"), OBJECTIVES)
+    picked = oracle.pick(columns, View(x="macs", y="params"), OBJECTIVES)
     assert set(frame["state"][picked.axes_front | picked.all_front]) == {"complete"}
 
 
 def test_a_filter_keeps_both_ends_and_drops_what_is_missing(columns: Columns, frame: pd.DataFrame) -> None:
     values = candidates.numbers(columns, "ap")
     low, high = np.nanquantile(values, [0.25, 0.75], method="nearest")
-    inside = candidates.matching(columns, View(ranges={"ap": (low, high)}))
+    inside = oracle.matching(columns, View(ranges={"ap": (low, high)}))
     assert set(values[inside]) == {v for v in values if low <= v <= high}
     assert not inside[np.isnan(values)].any()
 
 
 def test_a_filter_on_a_category_keeps_the_values_chosen(columns: Columns, frame: pd.DataFrame) -> None:
-    inside = candidates.matching(columns, View(kinds={"block": ("dense",)}))
+    inside = oracle.matching(columns, View(kinds={"block": ("dense",)}))
     assert set(frame["block"][inside]) == {"dense"}
-    assert not candidates.matching(columns, View(kinds={"block": ()})).any()
+    assert not oracle.matching(columns, View(kinds={"block": ()})).any()
 
 
 def test_toggles_hide_states_and_never_the_front(columns: Columns, frame: pd.DataFrame) -> None:
-    picked = candidates.pick(columns, View(show=()), OBJECTIVES)
+    picked = oracle.pick(columns, View(show=()), OBJECTIVES)
     assert (picked.shown == picked.highlighted).all()
-    every = candidates.pick(columns, View(show=("dominated", "failed", "refused", "waiting")), OBJECTIVES)
+    every = oracle.pick(columns, View(show=("dominated", "failed", "refused", "waiting")), OBJECTIVES)
     assert every.shown.all()
     for name in ("failed", "refused"):
-        only = candidates.pick(columns, View(show=(name,)), OBJECTIVES)
+        only = oracle.pick(columns, View(show=(name,)), OBJECTIVES)
         assert set(frame["state"][only.shown & ~only.highlighted]) == {name}
 
 
 def test_the_answer_is_the_best_score_inside_the_filters(columns: Columns, frame: pd.DataFrame) -> None:
     limit = float(np.nanmedian(candidates.numbers(columns, "latency_ms")))
-    picked = candidates.pick(columns, View(ranges={"latency_ms": (None, limit)}), OBJECTIVES)
+    picked = oracle.pick(columns, View(ranges={"latency_ms": (None, limit)}), OBJECTIVES)
     assert picked.best is not None
     fits = frame[(frame["latency_ms"] <= limit) & (frame["state"] == "complete")]
     assert frame["number"].iloc[picked.best] == fits.loc[fits["ap"].idxmax(), "number"]
@@ -89,8 +90,8 @@ def test_equal_scores_are_told_apart_by_cost(columns: Columns, frame: pd.DataFra
 
 def test_when_nothing_fits_the_nearest_is_named(columns: Columns, frame: pd.DataFrame) -> None:
     view = View(ranges={"latency_ms": (None, 0.01)})
-    assert candidates.pick(columns, view, OBJECTIVES).best is None
-    found = candidates.binding(columns, view, OBJECTIVES[0])
+    assert oracle.pick(columns, view, OBJECTIVES).best is None
+    found = oracle.binding(columns, view, OBJECTIVES[0])
     assert found is not None
     done = frame[frame["state"] == "complete"]
     assert (frame["latency_ms"].iloc[found[0]], found[1]) == (done["latency_ms"].min(), [("latency_ms", "max")])
@@ -98,10 +99,10 @@ def test_when_nothing_fits_the_nearest_is_named(columns: Columns, frame: pd.Data
 
 def test_one_candidate_is_its_own_front_and_none_is_no_corner(columns: Columns) -> None:
     one = columns.take(np.flatnonzero(candidates.complete(columns))[:1])
-    picked = candidates.pick(one, View(), OBJECTIVES)
+    picked = oracle.pick(one, View(), OBJECTIVES)
     assert picked.best == 0
     assert picked.axes_front.all()
-    picked = candidates.pick(columns.take(np.zeros(0, int)), View(ranges={"ap": (0.1, None)}), OBJECTIVES)
+    picked = oracle.pick(columns.take(np.zeros(0, int)), View(ranges={"ap": (0.1, None)}), OBJECTIVES)
     assert picked.best is None
     assert not picked.shown.any()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -44,8 +45,10 @@ def test_help_is_fast_and_names_every_option() -> None:
     result = dashboard("--help")
     assert result.returncode == 0
     assert time.perf_counter() - began < 5
-    for option in ("--db", "--demo", "--host", "--port", "--open", "--reference"):
-        assert option in result.stdout
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    listed = {"--db", "--demo", "--host", "--port", "--open", "--reference", "--allow-host"}
+    assert set(re.findall(r"--[a-z-]+", result.stdout)) - {"--help"} == listed
+    assert [option for option in listed if option not in readme] == []
 
 
 def foreign(tmp_path: Path) -> str:
@@ -71,6 +74,8 @@ def foreign(tmp_path: Path) -> str:
         (["--host", "no.such.host.invalid"], "is not a name or address"),
         (["--host", "203.0.113.7"], "is not an address of this machine"),
         (["--nonsense"], "--nonsense"),
+        (["--allow-host", "http://x:80"], "without scheme, port and wildcard"),
+        (["--allow-host", "*"], "without scheme, port and wildcard"),
         (["--demo", "--db", "csp.db"], "exclude each other"),
     ],
 )  # fmt: skip
@@ -125,6 +130,9 @@ def test_it_serves_answers_and_stops(path: Path, number: signal.Signals) -> None
             assert "unsafe-eval" not in response.headers["Content-Security-Policy"]
         with pytest.raises(OSError, match="403"):
             urlopen(Request(f"{url}/", headers={"Host": "rebound.example"}), timeout=10)
+        with socket.create_connection(("127.0.0.1", int(url.rsplit(":", 1)[1])), timeout=10) as raw:
+            raw.sendall(b"POST /write/note HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n")
+            assert b" 413 " in raw.recv(100), "before it is read"
         process.send_signal(number)
         _, errors = process.communicate(timeout=10)
     finally:
@@ -134,20 +142,29 @@ def test_it_serves_answers_and_stops(path: Path, number: signal.Signals) -> None
     assert errors == ""
 
 
-def test_another_host_warns_that_there_is_no_login(path: Path) -> None:
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.2", False)])
+def test_every_host_answers_to_addresses_and_names_of_its_own(path: Path, host: str, warned: bool) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "dashboard", "--db", str(path), "--port", "0", "--host", "0.0.0.0"],
+        [sys.executable, "-m", "dashboard", "--db", str(path), "--port", "0", "--host", host,
+         "--allow-host", "CSP.lan"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        assert process.stdout.readline()
+        url = process.stdout.readline().split(" at ")[1].split()[0].replace("0.0.0.0", "127.0.0.1")
+        own = [socket.gethostname()] if warned else []
+        for name in ("127.0.0.2:81", "localhost", "[::1]:8050", "192.0.2.7", "csp.LAN:8050", *own):
+            with urlopen(Request(f"{url}/health", headers={"Host": name}), timeout=10) as response:
+                assert response.status == 200, name
+        for name in ("evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "2130706433", "", "a b", "[x"):
+            with pytest.raises(OSError, match=r"40[03]"):
+                urlopen(Request(f"{url}/health", headers={"Host": name}), timeout=10)
         os.kill(process.pid, signal.SIGTERM)
         _, errors = process.communicate(timeout=10)
     finally:
         process.kill()
         process.wait()
-    assert "there is no login" in errors
+    assert ("there is no login" in errors) == warned
 
 
 def test_a_missing_file_is_a_page_and_not_an_error(tmp_path: Path) -> None:

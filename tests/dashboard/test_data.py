@@ -10,8 +10,10 @@ import pytest
 
 from dashboard.data import Database
 from dashboard.pages import message
-from search.store import Store, StoreError
+from evaluator.record import Measurement
+from search.store import Proposal, Store, StoreError
 from tests.databases import add, build, config
+from tests.strategies import random_architectures
 
 
 def test_a_database_that_comes_into_being_goes_through_all_phases(
@@ -144,8 +146,80 @@ def test_a_study_that_takes_long_to_read_is_not_read_at_every_question(
     with Store.open(str(path)) as store:
         add(store, 1, 3, 1)
     assert database.snapshot().token == first.token
-    database._rest = 0.0
+    database._rest.clear()
     second = database.snapshot()
     assert second.token != first.token
     assert second.columns is not None
     assert len(second.columns) == 4
+
+
+def test_a_row_of_one_study_is_no_news_of_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, reads = str(tmp_path / "csp.db"), []
+    build(path, 4, name="a", state="running")
+    with Store.open(path) as store:
+        other = store.create_study("b", config(), seed=0)
+        own = add(store, other.id, 10, 3)
+    original = Store.columns
+    monkeypatch.setattr(Store, "columns", lambda store, name: reads.append(name) or original(store, name))
+    monkeypatch.setattr("dashboard.data.SHARE", 0)
+    database = Database(path)
+    before = {name: database.snapshot(name) for name in "ab"}
+
+    def news() -> list[str]:
+        reads.clear()
+        changed = [name for name in "ab" if database.snapshot(name).token != before[name].token]
+        assert reads == changed
+        before.update({name: database.snapshot(name) for name in "ab"})
+        return changed
+
+    assert news() == []
+    shared = Measurement(metric="latency_ms", value=1.0, device="x", backend="y")
+    with Store.open(path) as store:
+        for write, concerned in (
+            (lambda: add(store, 1, 4, 2), ["a"]),
+            (lambda: add(store, 2, 13, 1), ["b"]),
+            (lambda: store.update_study(1, timing={"train": 1.0}), ["a"]),
+            (lambda: store.finish(1, 0, "failed", "why"), ["a"]),
+            (lambda: store.record(own[0], [shared]), ["b"]),
+            (lambda: store.record(random_architectures(40, seed=1)[30], [shared]), []),
+            (lambda: store.propose(1, [Proposal(number=9, generation=0, architecture=own[0], genes={}, sampler={})]),
+             ["a"]),
+            (lambda: store.record(own[0], [shared]), ["a", "b"]),
+            (lambda: store.add_latency_table(device="x", backend="y", precision="fp32", batch=1, threads=1, data={},
+                                             environment=None), ["a", "b"]),
+            (lambda: store.create_study("c", config(), seed=0), ["a", "b"]),
+        ):  # fmt: skip
+            write()
+            assert news() == concerned
+    assert {row.name for row in database.snapshot("b").studies} == {"a", "b", "c"}
+    with sqlite3.connect(path) as connection:
+        connection.execute("DELETE FROM measurements WHERE id > 5")
+    assert news() == ["a", "b"], "an older state was put in its place"
+
+
+def test_names_in_a_url_are_not_remembered(path: Path) -> None:
+    database = Database(str(path))
+    columns = database.snapshot().columns
+    for number in range(50):
+        assert database.snapshot(f"study {number}").columns is columns
+    assert list(database._cache) == ["default"]
+
+
+def test_when_reading_fails_each_name_keeps_what_it_showed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "csp.db")
+    for name, count in (("a", 2), ("b", 3), ("unread", 1)):
+        build(path, count, name=name)
+    with Store.open(path) as store:
+        store.update_study(2, message="the newest")
+    database = Database(path)
+    assert [len(database.snapshot(name).columns or ()) for name in ("a", "", "no such")] == [2, 3, 3]
+
+    def locked(_: Store) -> tuple[int, ...]:
+        raise StoreError("database is locked")
+
+    monkeypatch.setattr(Store, "data_version", locked)
+    for name, shown in (("a", "a"), ("b", "b"), ("", "b"), ("no such", "b")):
+        found = database.snapshot(name)
+        assert (found.phase, found.study.name, found.problem) == ("ready", shown, "database is locked")  # type: ignore[union-attr]
+    assert database.snapshot("unread").phase == "error"
+    assert {row.name for row in database.snapshot("unread").studies} == {"a", "b", "unread"}

@@ -51,6 +51,16 @@ def test_a_request_names_its_database_and_the_first_is_the_default(client: Any, 
     assert header["database"] == str(files[1])
 
 
+def test_two_missing_files_have_a_message_each(tmp_path: Path) -> None:
+    database = Databases([Database(str(tmp_path / name)) for name in ("a.db", "b.db")])
+    client = create_app(database).server.test_client()
+    for name in ("a.db", "b.db", "a.db"):
+        answer = client.get(f"/data.bin?db={name}")
+        assert str(tmp_path / name) in str(decoded(answer.data)[0]["message"])
+    tags = [client.get(f"/data.bin?db={name}").headers["ETag"] for name in ("a.db", "b.db")]
+    assert tags[0] != tags[1]
+
+
 def test_equal_databases_are_not_taken_for_one_another(files: list[Path]) -> None:
     shutil.copy(files[0], files[2])
     database = Databases([Database(str(files[0])), Database(str(files[2]))])

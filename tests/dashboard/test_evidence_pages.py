@@ -24,7 +24,7 @@ from dashboard.pages import analysis, devices, studies
 from dashboard.query import choice, link, read
 from search.store import Store
 from tests.dashboard.test_pages import text
-from tests.databases import build, config, verify
+from tests.databases import add, build, config, verify
 from tests.places import framed, spread, table
 
 PAGES = (analysis, devices, studies)
@@ -219,3 +219,23 @@ def test_a_database_that_vanishes_is_a_card_not_an_exception(tmp_path: Path) -> 
     database._close()
     path.unlink()
     assert "cannot be shown" in text(evidence.page(database, "/devices", snapshot, ""))
+
+
+def test_the_list_of_studies_follows_all_of_them_and_other_pages_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.data.SHARE", 0)
+    path = str(tmp_path / "csp.db")
+    for name in ("a", "b"):
+        build(path, 4, name=name, state="running")
+    database = Database(path)
+
+    def tokens() -> list[str]:
+        shown = (evidence.page(database, each, database.snapshot("a"), "") for each in ("/studies", "/devices"))
+        return [page.children[0].children[1].data for page in shown]
+
+    before = tokens()
+    assert tokens() == before
+    with Store.open(path) as store:
+        add(store, 2, 4, 1)
+    assert [now == was for now, was in zip(tokens(), before, strict=True)] == [False, True]

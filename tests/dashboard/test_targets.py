@@ -13,13 +13,17 @@ from dashboard.candidates import complete, numbers
 from dashboard.data import Database, Snapshot
 from dashboard.references import pairs
 from dashboard.targets import EACH, MOST, Choice, Predictions, choices, named, representative
+from evaluator.latency_table import fit
 from search.columns import Columns, Texts
 from search.devices import devices, find
 from search.latencies import known as best_known
 from search.store import Store
+from space.cost import cost
+from space.lower import lower
 from tests.dashboard.test_wire import decoded
-from tests.databases import MACHINE, build
+from tests.databases import DEPLOYMENT, MACHINE, build
 from tests.places import spread
+from tests.strategies import random_architectures
 
 Known = tuple[Path, Database, Snapshot, list[Choice]]
 
@@ -194,3 +198,28 @@ def test_a_network_and_its_csp_version_are_a_pair() -> None:
     names = ["CSPResNet-50", "PeleeNet", "CSPPeleeNet 0.5", "ResNet-50", "CSPDarkNet-53", "CSPPeleeNet 0.25"]
     assert pairs(names) == [(3, 0), (1, 2), (1, 5)]
     assert pairs([]) == []
+
+
+def test_a_table_of_the_same_day_makes_the_predictions_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.data.SHARE", 0)
+    path = str(tmp_path / "csp.db")
+    build(path, 8)
+    database = Database(path)
+    predictions = Predictions(database)
+
+    def told(slower: float) -> Any:
+        table = fit([(graph, slower * (1 + cost(graph).macs / 1e8)) for graph in graphs])
+        with Store.open(path) as store:
+            store.add_latency_table(device="board9", backend="onnxruntime", precision="fp32", batch=1, threads=1,
+                                    data=table.to_dict(), environment=None)  # fmt: skip
+        snapshot = database.snapshot()
+        choice = named("board9", choices(database, snapshot))
+        assert choice is not None
+        return predictions.known(snapshot, choice, seconds=30.0)
+
+    graphs = [lower(each, DEPLOYMENT.height, DEPLOYMENT.width) for each in random_architectures(16, seed=3)]
+    before, after = told(1.0), told(3.0)
+    assert before.method == after.method, "of one day"
+    known = np.isfinite(before.predicted)
+    assert known.any()
+    np.testing.assert_allclose(after.predicted[known] / before.predicted[known], 3.0, rtol=0.05)

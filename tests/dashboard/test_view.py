@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.fields import CHIPS, FIELDS, FILTERED, METRICS, NUMERIC
-from dashboard.view import DRAGS, ORIGINS, SHOWN, View, default_view, objectives_of
+from dashboard.query import read, selected, study_of
+from dashboard.view import objectives_of
 from evaluator.metrics import METRICS as KNOWN
+from tests.dashboard.oracle import DRAGS, ORIGINS, SHOWN, View, default_view
 
 bounds = st.none() | st.floats(-1e9, 1e9).map(lambda value: float(f"{value:.10g}"))
 
@@ -51,8 +53,18 @@ def test_a_copied_link_gives_the_same_view(view: View) -> None:
 
 @given(st.text(max_size=80))
 def test_no_query_raises(text: str) -> None:
-    View.from_query(text, View())
-    View.from_query(f"x={text}&min.ap={text}&sel={text}&show={text}", View())
+    for query in (text, f"x={text}&min.ap={text}&sel={text}&show={text}&study={text}"):
+        assert isinstance(study_of(query), str)
+        assert all(number >= 0 for number in selected(query))
+        read(query)
+        View.from_query(query, View())
+
+
+def test_the_server_reads_study_and_selection_as_the_view_says_them() -> None:
+    chosen = View(study="a&b=<c>", selected=tuple(range(5, 95)), kinds={"block": ("x" * 3_000,)})
+    query = "?" + chosen.to_query(View())
+    assert (study_of(query), selected(query)) == (chosen.study, chosen.selected)
+    assert (study_of(None), selected("sel=1,-2,x,٣,,7")) == ("", (1, 7))
 
 
 def test_default_view_has_an_empty_query_and_follows_the_objectives() -> None:

@@ -35,7 +35,9 @@ def decoded(body: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     header = json.loads(raw[8 : 8 + length])
     columns: dict[str, Any] = {}
     for column in header["columns"]:
-        kind = {"f4": "<f4", "i4": "<i4", "u1": "u1", "u2": "<u2", "u4": "<u4", "id": "(6,)u1"}[column["type"]]
+        kind = {"f4": "<f4", "f8": "<f8", "i4": "<i4", "u1": "u1", "u2": "<u2", "u4": "<u4", "id": "(6,)u1"}[
+            column["type"]
+        ]
         values = np.frombuffer(raw, kind, header["rows"], 8 + length + column["at"])
         columns[column["name"]] = [column["labels"][code] for code in values] if "labels" in column else values
     return header, columns
@@ -57,6 +59,19 @@ def test_the_block_holds_the_study(client: Any, columns: Columns) -> None:
     counts = decoded(client.get("/data.bin?only=latency_ms_n", headers=GZIP).data)[1]["latency_ms_n"]
     assert counts.tolist() == columns["latency_ms_n"].tolist()
     assert client.get("/data.bin").data[:4] == b"CSP1", "without gzip for those who do not take it"
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(2**31 - 1, "i4"), (2**31, "f8"), (5_000_000_001, "f8"),
+                                               (2**53, "f8")])  # fmt: skip
+def test_whole_numbers_travel_exactly(largest: int, kind: str) -> None:
+    values = np.array([largest, np.nan, largest - 1, -largest, 0.0, 1e6 + 1])
+    columns = Columns(numbers={"macs": values, "params": values / 3}, texts={}, ids=["0" * 12] * len(values))
+    header, found = decoded(wire.encode({"rows": len(values)}, columns, ["id", "macs", "params"]))
+    assert [column["type"] for column in header["columns"]] == ["id", kind, "f4"]
+    assert all(column["at"] % 8 == 0 for column in header["columns"]), "as a Float64Array wants it"
+    given = found["macs"].astype(float)
+    missing = given == wire.MISSING if kind == "i4" else np.isnan(given)
+    np.testing.assert_array_equal(np.where(missing, np.nan, given), values)
 
 
 def test_nothing_is_sent_twice_and_more_only_where_it_is_asked_for(client: Any) -> None:

@@ -101,6 +101,14 @@ def test_a_page_of_another_site_cannot_write(client, file, identity, headers):
         None, {}, [], [])  # fmt: skip
 
 
+def test_a_name_that_was_pointed_at_us_cannot_write(file, identity):
+    client = create_app(Database(str(file))).server.test_client()
+    answer = client.post("/write/tag", json={"id": identity, "tag": "x"}, base_url="http://evil.example",
+                         headers={"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"})  # fmt: skip
+    assert answer.status_code == 403
+    assert stored(file, lambda store: store.tagged()) == {}
+
+
 def test_our_own_page_and_programs_may_write(client, identity):
     for headers in ({"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}, {}):
         assert post(client, "note", {"id": identity, "text": "x"}, **headers).status_code == 200
@@ -119,6 +127,19 @@ def test_bad_bodies_are_refused(client, file, identity, body):
                        base_url="http://localhost").status_code == 422  # fmt: skip
     assert client.get("/write/note", base_url="http://localhost").get_json(silent=True) is None
     assert stored(file, lambda store: store.note(identity)) is None
+
+
+@pytest.mark.parametrize("kind", ["note", "tag", "pin", "queue"])
+@pytest.mark.parametrize("body", ['{"id": "\\ud800", "study": "default", "on": true, "tag": "x", "text": "x"}',
+                                  '{"id": "ID", "study": "\\udfff", "tag": "\\ud800", "text": "a\\ud800b", "on": true}',
+                                  '{"id": "ID", "study": "default", "query": "from=\\ud800", "tag": "\\ud800 "}',
+                                  "[" * 100_000, '{"id": ' * 30_000])  # fmt: skip
+def test_texts_that_are_none_are_refused_in_one_line(client, file, identity, kind, body):
+    answer = client.post(f"/write/{kind}", data=body.replace("ID", identity), content_type="application/json")
+    assert answer.status_code == 422
+    assert len(answer.get_json()["problem"].splitlines()) == 1
+    assert stored(file, lambda store: (store.note(identity), store.tagged(), store.pins(1), store.queue(1))) == (
+        None, {}, [], [])  # fmt: skip
 
 
 def test_huge_notes_and_hostile_texts(client, file, identity):
