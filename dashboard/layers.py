@@ -205,8 +205,8 @@ def overlay(networks: Mapping[str, Sequence[Layer]]) -> Markup:
     values = {name: [[layer.name, layer.kind, layer.shape, [*layer.values.values()]] for layer in found]
               for name, found in networks.items()}  # fmt: skip
     return Markup(
-        '<div class="layers overlay" data-networks="{}"><ul class="legend">{}</ul><div class="bands" aria-hidden="true">'
-        '<span class="what"></span><div>{}</div></div>{}</div>'
+        '<div class="layers overlay" data-networks="{}"><ul class="legend">{}</ul>'
+        '<div class="bands" aria-hidden="true"><span class="what"></span><div>{}</div></div>{}</div>'
     ).format(json.dumps(values), legend, bands, join(rows))
 
 

@@ -7,7 +7,12 @@ const FOOT = 30;
 const plain = (text) => new DOMParser().parseFromString(String(text ?? ""), "text/html").body.textContent.trim();
 const short = (value) => (typeof value === "number" ? (Number.isFinite(value) ? Number(value.toPrecision(10)) : null) : value ?? null);
 
-export const drawn = (figure) => Boolean(figure?._fullData?.length);
+/** The figure of a place for one, which may still be empty. */
+export function figureOf(graph) {
+  const figure = graph.querySelector(".js-plotly-plot");
+  if (!figure?._fullData?.length) throw new Error("the chart is not drawn yet");
+  return figure;
+}
 
 /** The title of an axis; panels beside each other share that of the first. */
 function heading({ layout, _fullLayout }, key) {

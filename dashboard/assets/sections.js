@@ -5,7 +5,7 @@ import { quoted, safe } from "./export.js";
 import { dropdown } from "./menu.js";
 import { png, styled } from "./picture.js";
 import { layerSheet, parts, tableSheet, together } from "./cells.js";
-import { chartPicture, chartSheet, drawn, stand } from "./charts.js";
+import { chartPicture, chartSheet, figureOf, stand } from "./charts.js";
 import { status } from "./shell.js";
 
 const HEADING = "h1, h2, h3, h4";
@@ -27,8 +27,8 @@ function called(element, section) {
 
 /** Everything in a section that can be saved, in order: what it is called, its rows, its picture. */
 function things(section) {
-  const charts = all(section, ".js-plotly-plot").filter(drawn).map((figure) => ({
-    element: figure, what: "chart", rows: () => chartSheet(figure), picture: (words, source, theme) => chartPicture(figure, words, source, theme),
+  const charts = all(section, ".dash-graph").map((graph) => ({
+    element: graph, what: "chart", rows: () => chartSheet(figureOf(graph)), picture: (words, source, theme) => chartPicture(figureOf(graph), words, source, theme),
   }));
   const drawings = all(section, ".diagram svg").slice(0, 1).map((svg) => ({
     element: svg, what: "drawing", picture: (words, source, theme) => {
@@ -42,7 +42,7 @@ function things(section) {
     .sort((a, b) => (a.element.compareDocumentPosition(b.element) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
 }
 
-/** Whether there is, or will be, anything to save: charts are drawn later than they stand. */
+/** Whether there is anything to save. */
 const worth = (section) => Boolean(section.querySelector(HEADING)) && [...section.querySelectorAll("table, .dash-graph, .layers, .diagram svg")].some(seen);
 
 // -- files
@@ -63,7 +63,8 @@ function json({ columns, rows }, words) {
   const { database = null, token = null } = status() || {};
   const units = Object.fromEntries(columns.filter((each) => each.stored).map((each) => [each.name, each.stored]));
   const head = { study: study(), database, version: token, page: page(), shown: words, link: window.location.href, exported_at: new Date().toISOString(), units };
-  return `${JSON.stringify({ ...head, rows: rows.map((row) => Object.fromEntries(columns.map((each, at) => [each.name, row[at]]))) }, null, 1)}\n`;
+  const lines = rows.map((row) => `{${columns.map((each, at) => `${JSON.stringify(each.name)}: ${JSON.stringify(row[at])}`).join(", ")}}`); // an object would put the column "0" first
+  return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "rows": [\n${lines.join(",\n")}\n]}\n`;
 }
 
 function theme() {
@@ -103,10 +104,7 @@ function entries(section, close) {
 
 function menuOf(section, key) {
   const { menu, list, close } = dropdown("Save", { class: "of-section", named: `Save: ${title(section)}` });
-  menu.fill = () => {
-    const found = entries(section, close);
-    list.replaceChildren(...(found.length ? found : [h("li", { class: "what" }, "Nothing to save yet")]));
-  };
+  menu.fill = () => list.replaceChildren(...entries(section, close));
   menu.addEventListener("toggle", () => menu.open && !list.contains(document.activeElement) && menu.fill());
   menus.set(menu, key);
   return menu;
