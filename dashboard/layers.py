@@ -202,12 +202,12 @@ def overlay(networks: Mapping[str, Sequence[Layer]]) -> Markup:
                    'aria-label="{} by layer of {} networks">{}</svg></div>').format(
                 what, total, QUANTITIES[quantity][0], len(networks), paths)
         )  # fmt: skip
-    values = {name: [[layer.name, layer.kind, layer.shape, [*layer.values.values()]] for layer in found]
-              for name, found in networks.items()}  # fmt: skip
+    told = {name: [[layer.name, layer.kind, layer.shape, [*layer.values.values()]] for layer in found]
+            for name, found in networks.items()}  # fmt: skip
     return Markup(
         '<div class="layers overlay" data-networks="{}"><ul class="legend">{}</ul>'
         '<div class="bands" aria-hidden="true"><span class="what"></span><div>{}</div></div>{}</div>'
-    ).format(json.dumps(values), legend, bands, join(rows))
+    ).format(json.dumps(told), legend, bands, join(rows))
 
 
 def _outline(found: Sequence[Layer], quantity: str, top: float, starts: Mapping[str, int],

@@ -59,7 +59,7 @@ function sheet(names, cells) {
   };
   names.forEach((heading, at) => {
     const mine = cells.map((row) => row[at] || { value: null });
-    const [name, spread = `${name} ±`] = heading.split(/ (?=± )/), units = new Set(mine.filter((cell) => cell.unit !== undefined).map((cell) => cell.unit));
+    const [name, spread = `${name} ±`] = heading.split(" ± "), units = new Set(mine.filter((cell) => cell.unit !== undefined).map((cell) => cell.unit));
     const stored = units.size === 1 ? [...units][0] : "";
     const beside = (key, of) => { if (mine.some((cell) => cell[key])) add(of, key === "spread" ? stored : "", mine.map((cell) => (cell[key] === "" ? null : cell[key] ?? null))); };
     add(name || (mine.some((cell) => cell.id) ? "Candidate" : "Name"), stored, mine.map((cell) => cell.value));
