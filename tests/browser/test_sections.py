@@ -225,6 +225,7 @@ def test_every_entry_of_every_menu_is_a_file_of_what_is_shown(
     path = path.format(ids[0], ids[1])
     page.set_viewport_size({"width": 720, "height": 768})
     move(page, f"{path}{'&' if '?' in path else '?'}study=default")
+    until(page, f"document.querySelectorAll('{MENUS}').length === {count}")  # of no other page
     standing(page)
     assert page.evaluate(COVERED) == []
     page.locator(MENUS).last.evaluate("menu => menu.click()")
@@ -252,6 +253,26 @@ def test_every_entry_of_every_menu_is_a_file_of_what_is_shown(
             assert row["Layer"] == layer.name
             assert [row["MACs"], row["Parameters"]] == [layer.values["macs"], layer.values["params"]]
         assert told["units"]["Activation memory"] == "B"
+
+
+CELLS: dict[str, tuple[Any, str | None, Any]] = {
+    "44.1 M": (44.1, "M", None), "1,234 M": (1234, "M", None), "▼ −11.0% less": (-11, "%", None),
+    "★ 0.443": (0.443, "", None), "6.13 ms ± 0.2 ms": (6.13, "ms", 0.2), "± 0.0091": (0.0091, "", None),
+    "81.4 1/s": (81.4, "1/s", None), "–": (None, None, None), "200 of 200": ("200 of 200", None, None),
+    "0.826 to 5.75 ms": ("0.826 to 5.75 ms", None, None), "16×64×64": ("16×64×64", None, None),
+    "2026-11-21 15:24": ("2026-11-21 15:24", None, None), "123456789012": ("123456789012", None, None),
+    "1e4567890123": ("1e4567890123", None, None), "not measured (30 %)": ("not measured (30 %)", None, None),
+}  # fmt: skip
+"""What a cell says: value, unit, spread."""
+
+
+def test_a_cell_is_a_number_only_where_it_is_one(desk: Any) -> None:
+    read = desk.evaluate(
+        """async texts => { const { valueOf } = await import('/assets/cells.js');
+        return texts.map(valueOf).map(({ value, unit, spread }) => [value, unit, spread]); }""",
+        list(CELLS),
+    )
+    assert dict(zip(CELLS, map(tuple, read), strict=True)) == CELLS
 
 
 def test_hostile_names_are_text_in_every_file(home: str, open_page: Open) -> None:
