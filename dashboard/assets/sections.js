@@ -105,7 +105,7 @@ function entries(section, close) {
 function menuOf(section, key) {
   const { menu, list, close } = dropdown("Save", { class: "of-section", named: `Save: ${title(section)}` });
   menu.fill = () => list.replaceChildren(...entries(section, close));
-  menu.addEventListener("toggle", () => menu.open && !list.contains(document.activeElement) && menu.fill());
+  menu.firstChild.addEventListener("click", () => { if (!menu.open) menu.fill(); }); // before it opens: `toggle` comes after the next key
   menus.set(menu, key);
   return menu;
 }
