@@ -57,7 +57,7 @@ def _trace(curve: Sequence[Mapping[str, Any]], name: str, label: str, given: Map
     word = FIELDS[name].label if name in FIELDS else name
     return go.Scatter(
         **{"mode": "lines", **given}, x=[point["image_visits"] for point in curve],
-        y=[point.get(name) for point in curve], yaxis=yaxis,
+        y=[point.get(name) for point in curve], yaxis=yaxis, meta={"label": label},
         hovertemplate=f"<b>{label}</b><br>%{{x:,}} visits<br>{word} %{{y:.4g}}<extra></extra>",
     )  # fmt: skip
 

@@ -111,7 +111,8 @@ def _cloud(figure: go.Figure, frame: Columns, values: Numbers, score_values: Num
     style = {"color": theme.ink if origin == "measured" else color, "width": 1.5, "shape": "hv",
              "dash": "solid" if origin == "measured" else "dot"}  # fmt: skip
     figure.add_trace(go.Scatter(x=values[line].tolist(), y=(score_values[line] * field.scale).tolist(), mode="lines",
-                                hoverinfo="skip", showlegend=False, line=style), **where)  # fmt: skip
+                                name=f"{origin} front", customdata=keys(frame, line), hoverinfo="skip",
+                                showlegend=False, line=style), **where)  # fmt: skip
 
 
 def _texts(frame: Columns, rows: Any) -> list[str]:

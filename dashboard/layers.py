@@ -85,7 +85,7 @@ def bars(found: Sequence[Layer]) -> Markup:
     summed = ("macs", "params", "latency_ms")
     totals = {name: sum(layer.values[name] or 0.0 for layer in found) or 1.0 for name in summed}
     told = [[layer.name, layer.kind, layer.shape, *(_show(layer.values[name], name) for name in QUANTITIES),
-             [round((layer.values[name] or 0.0) / totals[name], 5) for name in summed]]
+             [*(round((layer.values[name] or 0.0) / totals[name], 5) for name in summed), *layer.values.values()]]
             for layer in found]  # fmt: skip
     return Markup(
         '<div class="layers" tabindex="0" role="group" aria-label="Cost by layer; the arrow keys go from layer to '
@@ -202,10 +202,12 @@ def overlay(networks: Mapping[str, Sequence[Layer]]) -> Markup:
                    'aria-label="{} by layer of {} networks">{}</svg></div>').format(
                 what, total, QUANTITIES[quantity][0], len(networks), paths)
         )  # fmt: skip
+    told = {name: [[layer.name, layer.kind, layer.shape, [*layer.values.values()]] for layer in found]
+            for name, found in networks.items()}  # fmt: skip
     return Markup(
-        '<div class="layers overlay"><ul class="legend">{}</ul><div class="bands" aria-hidden="true">'
-        '<span class="what"></span><div>{}</div></div>{}</div>'
-    ).format(legend, bands, join(rows))
+        '<div class="layers overlay" data-networks="{}"><ul class="legend">{}</ul>'
+        '<div class="bands" aria-hidden="true"><span class="what"></span><div>{}</div></div>{}</div>'
+    ).format(json.dumps(told), legend, bands, join(rows))
 
 
 def _outline(found: Sequence[Layer], quantity: str, top: float, starts: Mapping[str, int],

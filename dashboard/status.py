@@ -25,6 +25,7 @@ def status(snapshot: Snapshot) -> dict[str, Any]:
         "phase": snapshot.phase,
         "token": snapshot.token,
         "problem": snapshot.problem,
+        "database": snapshot.database,
         "study": study.name if study else "",
         "studies": [row.name for row in snapshot.studies],
         "state": study.state if study else "",

@@ -66,8 +66,8 @@ function exact(number) {
 
 const heading = ({ name, stored }) => (stored ? `${name} [${stored}]` : name);
 /** A text starting like a formula would be run by a spreadsheet; an apostrophe says that it is none. */
-const safe = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
-const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+export const safe = (text) => (/^[=+\-@\t\r]/.test(text) ? `'${text}` : text);
+export const quoted = (text) => (/[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
 
 export function csv({ table, picked, rows, columns }) {
   const lines = [columns.map((each) => quoted(heading(each))).join(",")];

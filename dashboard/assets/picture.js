@@ -2,7 +2,7 @@
 import { escape } from "./vector.js";
 import { familyColors, scaled, extent } from "./paint.js";
 
-const HEAD = 44;
+export const HEAD = 44;
 const FOOT = 48;
 const STYLES = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linejoin", "opacity", "font-size", "font-weight", "paint-order", "text-anchor", "display"];
 
@@ -42,10 +42,15 @@ export function picture({ table, view, theme, width, height, layers, title, sign
   }).join("");
   const { header } = table, whole = foot + FOOT + 18 * line, day = new Date().toISOString().slice(0, 10);
   const source = `CSP Explorer · study ${header.study} · ${header.device}${table.there ? `, ${table.origin}` : ""} · ${header.rows.toLocaleString("en-US")} candidates · ${day}`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${whole}" viewBox="0 0 ${width} ${whole}" font-family="Inter, system-ui, sans-serif" font-size="12" fill="${theme.ink}">`
-    + `<title>${escape(title)}</title><desc>${escape(window.location.href)}</desc><rect width="${width}" height="${whole}" fill="${theme.surface}"/>`
-    + `<text x="14" y="26" font-size="14" font-weight="600">${escape(title)}</text><g transform="translate(0 ${HEAD})">${layers}</g>${drawn}`
-    + `<text x="14" y="${whole - 10}" font-size="11" fill="${theme.muted}">${escape(source)}</text></svg>`;
+  return framed({ title, source, theme, width, height: whole, layers: `<g transform="translate(0 ${HEAD})">${layers}</g>${drawn}` });
+}
+
+/** What goes below a heading of `HEAD` pixels, with title and source around it. */
+export function framed({ title, source, theme, width, height, layers }) {
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="Inter, system-ui, sans-serif" font-size="12" fill="${theme.ink}">`
+    + `<title>${escape(title)}</title><desc>${escape(window.location.href)}</desc><rect width="${width}" height="${height}" fill="${theme.surface}"/>`
+    + `<text x="14" y="26" font-size="14" font-weight="600">${escape(title)}</text>${layers}`
+    + `<text x="14" y="${height - 10}" font-size="11" fill="${theme.muted}">${escape(source)}</text></svg>`;
 }
 
 function legend(table, view, theme) {

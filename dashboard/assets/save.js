@@ -6,17 +6,14 @@ import { paint } from "./paint.js";
 import { plotly, starPoints } from "./plot.js";
 import { filterTexts } from "./answer.js";
 import { Vector } from "./vector.js";
+import { dropdown } from "./menu.js";
 
 const OVERVIEW = ["ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes", "weight_bytes"];
 
 /** `get` gives what there is to save: { table, view, picked }, with `rows` and `columns`, `svg`, or a `plot`; or nothing. */
 export function saveMenu(get) {
-  const list = h("ul", {});
-  const menu = h("details", { class: "menu save", id: "save" }, h("summary", {}, "Save view"), list);
+  const { menu, list, close } = dropdown("Save view", { id: "save" });
   document.getElementById("copy").after(menu);
-  const close = () => { if (menu.open) { menu.open = false; menu.querySelector("summary").focus(); } };
-  menu.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } });
-  document.addEventListener("pointerdown", (event) => { if (!menu.contains(event.target)) menu.open = false; });
   const item = (id, label, hint, act) => h("li", {}, h("button", { type: "button", id: `save-${id}`, onclick: act }, label, h("span", { class: "muted" }, ` ${hint}`)));
   const save = (ending) => async () => {
     const shown = get();

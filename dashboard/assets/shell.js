@@ -135,6 +135,7 @@ if (!document.getElementById("explorer")) {
     else window.setTimeout(set, 50, name, data);
   };
   set("theme", window.cspTheme.current);
+  import("./sections.js");
   document.documentElement.addEventListener("csp-theme", () => set("theme", window.cspTheme.current));
   document.addEventListener("csp-version", ({ detail: { before, fresh } }) => {
     const waiting = document.querySelector("section.message.missing, section.message.empty, section.message.waiting, section.message.error");
