@@ -56,16 +56,17 @@ def fronts(frame: Columns, found: Sequence[Place], score: str, theme: Theme) -> 
     across = columns_for(len(shown))
     down = math.ceil(len(shown) / across)
     titles = [f"{_cut(place.title)}<br>{_cut(place.runtime)}" for place in shown]
+    ends = {"x": "latency (ms)", "y": FIELDS[score].title}
     figure = make_subplots(rows=down, cols=across, shared_yaxes="all", subplot_titles=titles, horizontal_spacing=0.03,
-                           vertical_spacing=min(0.25, 0.3 / down), x_title="latency (ms)",
-                           y_title=FIELDS[score].title)  # fmt: skip
+                           vertical_spacing=min(0.25, 0.3 / down), x_title=ends["x"], y_title=ends["y"])  # fmt: skip
     score_values = measured(frame, score)
     for index, place in enumerate(shown):
         where = {"row": index // across + 1, "col": index % across + 1}
         for origin, values in (("predicted", place.predicted), ("measured", place.measured)):
             _cloud(figure, frame, values, score_values, score, origin, theme, where, first=_first(shown, index, origin))
     style(figure, theme)
-    figure.update_layout(margin={"l": 56, "r": 8, "t": 60, "b": 54}, dragmode=False,
+    # Titles of all panels together are annotations: a file of the points finds them here.
+    figure.update_layout(meta=ends, margin={"l": 56, "r": 8, "t": 60, "b": 54}, dragmode=False,
                          legend={"orientation": "h", "x": 0, "y": 1.0, "yref": "container", "yanchor": "top",
                                  "itemclick": False, "itemdoubleclick": False})  # fmt: skip
     figure.update_annotations(font={"size": 12, "color": theme.ink})

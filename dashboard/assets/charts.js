@@ -18,7 +18,7 @@ export function figureOf(graph) {
 function heading({ layout, _fullLayout }, key) {
   const letter = key[0], name = (axis) => `${letter}axis${axis.slice(1)}`;
   const own = plain(layout[name(key)]?.title?.text);
-  const shared = own || plain(layout[name(_fullLayout[name(key)].matches || letter)]?.title?.text);
+  const shared = own || plain(layout[name(_fullLayout[name(key)].matches || letter)]?.title?.text) || layout.meta?.[letter] || "";
   const unit = / \(([^()]+)\)/.exec(shared);
   return { name: (unit ? shared.replace(unit[0], "") : shared) || letter, stored: unit ? unit[1] : "" };
 }

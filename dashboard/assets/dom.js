@@ -56,7 +56,7 @@ export function ago(seconds) {
 export function download(name, text, type) {
   const link = h("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // on a busy machine the browser takes a while to come for it
 }
 
 /** Put a tooltip beside a place of the window, inside it. */

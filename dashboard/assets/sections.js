@@ -139,7 +139,6 @@ document.addEventListener("toggle", ({ target }) => {
   if (held?.menu === target) held.open = target.open;
   else if (target.closest("main section")) tend(); // what a table hid in
 }, true);
-if (!document.getElementById("said")) document.body.append(h("div", { id: "said", class: "unseen", role: "status", "aria-live": "polite" }));
 const own = ({ target }) => target.closest(".js-plotly-plot, .menu.of-section");
 new MutationObserver((changes) => { if (!changes.every(own)) tend(); }).observe(document.getElementById("main")?.parentElement || document.body, { childList: true, subtree: true });
 tend();
