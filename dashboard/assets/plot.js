@@ -5,7 +5,7 @@ import { steps, wanted } from "./model.js";
 import { paint } from "./paint.js";
 import { escape } from "./vector.js";
 
-const SIDE = { left: 62, right: 14, top: 14, bottom: 46 };
+const SIDE = { left: 62, right: 40, top: 14, bottom: 46 }; // the mode bar stands in the right margin: over the area it would take clicks
 const STRIP = 26; // height of the band for candidates without a value on y
 const NEAR = 12; // pixels within which a point is hit
 const BARS = 400;
@@ -243,7 +243,7 @@ export class Plot {
       yaxis: { ...axis("y"), domain: [this.strip ? STRIP / (box.height + STRIP) : 0, 1] }, selections: [],
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: theme.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", template: "none",
-      modebar: { orientation: "h", bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink },
+      modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink },
       annotations: this.annotations(theme),
     };
   }

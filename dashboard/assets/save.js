@@ -12,7 +12,7 @@ const OVERVIEW = ["ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes"
 /** `get` gives what there is to save: { table, view, picked }, with `rows` and `columns`, `svg`, or a `plot`; or nothing. */
 export function saveMenu(get) {
   const list = h("ul", {});
-  const menu = h("details", { class: "menu save", id: "save" }, h("summary", {}, "Save view"), list);
+  const menu = h("details", { class: "menu save", id: "save" }, h("summary", {}, "Save", h("span", { class: "long" }, " view")), list);
   document.getElementById("copy").after(menu);
   const close = () => { if (menu.open) { menu.open = false; menu.querySelector("summary").focus(); } };
   menu.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } });
