@@ -147,7 +147,8 @@ def _input(axis: Axis, key: str, label: str, value: Any, base: Any, said: str | 
         mixed = Markup('<option value="" selected>mixed</option>') if value is None else Markup("")
         chosen = join(Markup("<option{}>{}</option>").format(attributes(value=name, selected=name == text), word)
                       for name, word in options)  # fmt: skip
-        return Markup("<select{}>{}{}</select>").format(shared, mixed, chosen)
+        word = next((word for name, word in options if name == text), "mixed")
+        return Markup("<select{}{}>{}{}</select>").format(shared, attributes(title=word), mixed, chosen)
     bounds = attributes(min=f"{axis.low:g}", max=f"{axis.high:g}", step=f"{axis.step:g}")
     if not axis.slider:
         step = attributes(min=f"{axis.low:g}", max=f"{axis.high:g}", step="any" if axis.kind == "share" else 1,

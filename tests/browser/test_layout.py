@@ -97,3 +97,29 @@ def test_the_header_has_room_for_the_study_and_the_search(serve: Serve, open_pag
     for width in (1024, 960, 870, 720):
         at(page, width, 768)
         assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+WORDS = """() => [...document.querySelectorAll(".matrix select")].map((select) => {
+    const text = document.createElement("canvas").getContext("2d"), style = getComputedStyle(select);
+    text.font = `${style.fontSize} ${style.fontFamily}`;
+    const word = select.selectedOptions[0].textContent, room = select.clientWidth - parseFloat(style.paddingLeft)
+        - parseFloat(style.paddingRight);
+    return {name: select.name, word, title: select.title, fits: text.measureText(word).width <= room + 1};
+})"""
+"""The chosen words of the editor, and whether each one is seen whole."""
+
+
+def test_the_words_that_the_editor_has_chosen_are_whole(site: str, open_page: Open) -> None:
+    page = open_page(f"{site}/explore?from=CSPPeleeNet")
+    page.wait_for_selector("[data-editor]")
+    for width, height in SIZES:
+        at(page, width, height)
+        found = page.evaluate(WORDS)
+        assert {each["word"] for each in found if each["name"] == "stage2.block"} == {"dense_two_way"}
+        assert all(each["title"] == each["word"] for each in found)
+        cut = [each["name"] for each in found if not each["fits"] and not each["name"].startswith("all.")]
+        assert cut == [], "the column of all may shorten a word, with dots; each stage says it whole"
+        assert page.evaluate("(box => box.scrollWidth <= box.clientWidth)"
+                             "(document.querySelector('.matrix').parentElement)"), "all stages are seen"  # fmt: skip
+    page.select_option("[name='stage1.block']", "res")
+    until(page, "document.querySelector('[name=\"stage1.block\"]').title === 'res'")
