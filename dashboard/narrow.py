@@ -17,7 +17,7 @@ import numpy as np
 from dashboard.candidates import Mask, Numbers, categories, numbers
 from dashboard.deployed import COSTS
 from dashboard.fields import CHIPS, FIELDS, FILTERED, MISSING
-from dashboard.query import read
+from dashboard.query import number, read
 from evaluator.record import digest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def filters(query: str | None) -> Filters:
     given = dict(parse_qsl((query or "").lstrip("?")[:20_000], keep_blank_values=True))
     if "lat" in given:
         given.setdefault("max.latency_ms", given["lat"])
-    ranges = {name: (_number(given.get(f"min.{name}")), _number(given.get(f"max.{name}"))) for name in FILTERED}
+    ranges = {name: (number(given.get(f"min.{name}")), number(given.get(f"max.{name}"))) for name in FILTERED}
     return Filters(
         ranges={name: ends for name, ends in ranges.items() if ends != (None, None)},
         kinds={name: tuple(filter(None, given[name].split(","))) for name in CHIPS if name in given},
@@ -171,7 +171,7 @@ def _brush(text: str) -> Brush:
         if given.startswith("="):
             brush[name] = tuple(unquote(label) for label in given[1:].split("|"))
         elif ".." in given:
-            low, high = (_number(end) for end in unquote(given).split("..")[:2])
+            low, high = (number(end) for end in unquote(given).split("..")[:2])
             if (low, high) != (None, None):
                 brush[name] = (low, high)
     return brush
@@ -179,14 +179,6 @@ def _brush(text: str) -> Brush:
 
 def _is_range(kept: Range | tuple[str, ...]) -> bool:
     return len(kept) == 2 and not any(isinstance(end, str) for end in kept)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _label(name: str) -> str:

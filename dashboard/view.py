@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, on_device
+from dashboard.query import number
 
 SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
 """What beside the front can be shown; the order of the toggles."""
@@ -98,7 +99,7 @@ class View:
 
         ranges = {}
         for name in FILTERED:
-            bounds = (_number(given.get(f"min.{name}")), _number(given.get(f"max.{name}")))
+            bounds = (number(given.get(f"min.{name}")), number(given.get(f"max.{name}")))
             if bounds != (None, None):
                 ranges[name] = bounds
         kinds = {name: tuple(filter(None, given[name].split(","))) for name in CHIPS if name in given}
@@ -132,16 +133,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _zoom(text: str) -> Zoom | None:
     low, _, high = text.partition("..")
-    ends = _number(low), _number(high)
+    ends = number(low), number(high)
     return (ends[0], ends[1]) if ends[0] is not None and ends[1] is not None and ends[0] != ends[1] else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else None
-    except ValueError:
-        return None
-    return value if value is not None and abs(value) < float("inf") else None
 
 
 def objectives_of(config: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,14 @@ export function s(name, properties = {}) {
 
 export const MISSING = "–";
 
+/** The number that a person typed, here or in a link; NaN if it is none. Commas before groups of three digits part
+ * thousands ("1,000"), a single other one is a decimal point ("1,5", "0,125"). dashboard/query.py `number` is its twin. */
+export function numberOf(text) {
+  const given = text.trim().replace("−", "-");
+  const plain = /^[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?$/.test(given) ? given.replaceAll(",", "") : /^[^,.]*,[^,.]*$/.test(given) ? given.replace(",", ".") : given;
+  return /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(plain) ? Number(plain) : NaN;
+}
+
 /** A number with at most `digits` digits that count, without trailing zeros, with a true minus sign. */
 export function digits(value, count = 3) {
   const text = Math.abs(value) >= 10 ** count

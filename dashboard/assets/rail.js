@@ -1,5 +1,5 @@
 /* The rail: budgets with typed values and histograms, chips that are the legend, what else is shown. */
-import { h, MISSING } from "./dom.js";
+import { h, numberOf, MISSING } from "./dom.js";
 import { bounds, histogram } from "./model.js";
 import { familyColors, scaled, extent } from "./paint.js";
 import { SHOWN } from "./view.js";
@@ -96,7 +96,7 @@ export class Rail {
     this.change(filter, side, stop ? null : value);
   }
   typed(filter, side, text) {
-    const value = Number(text.replace("−", "-").replace(",", ".")), { input } = filter.sides[side];
+    const value = text.trim() ? numberOf(text) : 0, { input } = filter.sides[side];
     input.setCustomValidity(Number.isFinite(value) ? "" : "A number, or nothing for any");
     if (!input.reportValidity()) return;
     this.change(filter, side, text.trim() === "" ? null : value);

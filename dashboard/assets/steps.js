@@ -1,10 +1,12 @@
 /* Choices on any fields, made on /parallel: a brush, and steps that keep only, or leave out, what a brush held.
  * A brush is field -> { low, high } in base units (null is open), or field -> { labels }; "–" is what is missing. */
 
+import { numberOf } from "./dom.js";
+
 const CLOSE = 1e-7; // a value went through float32, a bound through the URL
 const MOST = 20;
 export const NONE = "–";
-const number = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : null);
+const number = (text) => (Number.isFinite(numberOf(text)) ? numberOf(text) : null);
 const end = (value) => (value === null ? "" : String(Number(value.toPrecision(10))));
 
 /** For example `ap~0.3..,block~=dense|res`. What cannot be read is left out. */
