@@ -143,7 +143,7 @@ def _cells(frame: Columns, row: int, names: Sequence[str]) -> list[Cell]:
     for name in names:
         spread = float(numbers(frame, f"{name}_spread")[row])
         value = FIELDS[name].show(float(numbers(frame, name)[row]))
-        known = not math.isnan(spread) and value != MISSING
+        known = math.isfinite(spread) and value != MISSING
         cells.append(
             Markup("{} <small>± {}</small>").format(value, f"{spread * FIELDS[name].scale:.2g}") if known else value
         )

@@ -1,5 +1,5 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
-import { h, digits, show, shown, say } from "./dom.js";
+import { h, bare, digits, show, shown, say } from "./dom.js";
 import { best, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
@@ -150,7 +150,8 @@ function rival(table, view, row) {
 function changed(field, value, base, title) {
   const change = value - base;
   if (base === undefined || change !== change) return h("dd", { class: "difference", title: `${title}: not comparable` }, "–");
-  const good = field.direction && change !== 0 ? (change < 0) === (field.direction === "minimize") : null;
+  if (bare(field, value) === bare(field, base)) return h("dd", { class: "difference", title }, "equal"); // as it is shown
+  const good = field.direction ? (change < 0) === (field.direction === "minimize") : null;
   const amount = field.plain && !field.unit ? (change * field.scale).toFixed(3) : `${digits((100 * change) / Math.abs(base || 1), 2)} %`;
   const signed = `${change > 0 ? "+" : ""}${amount}`.replace("-", "−");
   return h("dd", { class: `difference ${good === null ? "" : good ? "better" : "worse"}`, title }, `${signed} ${good === null ? "" : good ? "▲ better" : "▼ worse"}`);

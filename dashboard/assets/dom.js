@@ -52,7 +52,7 @@ export function show(field, value) {
 export function shown(field, value, spread) {
   const text = bare(field, value);
   if (text === MISSING) return [text];
-  const tail = spread === undefined || Number.isNaN(spread) ? "" : ` ± ${digits(spread * field.scale, 2)}`;
+  const tail = !Number.isFinite(spread) ? "" : ` ± ${digits(spread * field.scale, 2)}`;
   return [text, h("span", { class: "unit" }, `${tail}${field.unit ? ` ${field.unit}` : ""}`)];
 }
 

@@ -388,7 +388,7 @@ export function describe(table, row, picked) {
     const field = table.field(name), spread = table.num(`${name}_spread`)[row];
     const value = table.num(name)[row], there = name === "latency_ms" && table.there;
     const origin = there ? ` on ${there.title}, ${value !== value ? "not " : ""}${table.predicted[row] || table.by === "predicted" ? "predicted" : "measured"}:` : "";
-    return h("div", {}, `${field.label}${origin} ${show(field, value)}${spread === spread ? ` ± ${show(field, spread)}` : ""}`);
+    return h("div", {}, `${field.label}${origin} ${show(field, value)}${Number.isFinite(spread) ? ` ± ${show(field, spread)}` : ""}`);
   };
   const verdict = table.label("verdict", row), reason = table.label("reason", row), verified = `verified_${header.objectives[0]}`;
   return [

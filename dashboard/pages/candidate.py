@@ -198,8 +198,8 @@ def fact(snapshot: Snapshot, where: Where, name: str, known: tuple[float | None,
                          html.Dd(f"≈ {field.show(ahead.latency_ms)}"),
                          html.Dd(ahead.source, className="delta", title=ahead.source)])  # fmt: skip
     shown: list[Any] = [field.show(value)]
-    if spread is not None:
-        shown.append(html.Span(f" ± {spread * field.scale:.2g}", className="unit"))
+    if field.plus_minus(spread):
+        shown.append(html.Span(field.plus_minus(spread), className="unit"))
     if name == "macs" and value is not None:
         shown.append(html.Span(f" = {FIELDS['flops'].show(2 * value)} FLOPs", className="unit"))
     beneath = placed(snapshot, where, name, value)
@@ -245,22 +245,15 @@ def saved(architecture: Architecture, deployment: Deployment) -> list[Any]:
     rows = []
     for name in SAVED:
         mine, other = getattr(ours, name), getattr(theirs, name)
-        rows.append([FIELDS[name].label, FIELDS[name].show(mine), FIELDS[name].show(other), difference(mine, other)])
+        words, kind = FIELDS[name].against(mine, other)
+        rows.append([FIELDS[name].label, FIELDS[name].show(mine), FIELDS[name].show(other),
+                     html.Span(words, className=kind)])  # fmt: skip
     return [
         title,
         html.P(["The same network without the path (", html.A(html.Code(plain.id), href=f"/c/{plain.id}"),
                 "): all channels go through the blocks. Counted, not trained."], className="muted"),
         scrolled(table(("", "This network", "γ = 0 twin", "Difference"), rows, numeric=(1, 2, 3)), "The γ = 0 twin"),
     ]  # fmt: skip
-
-
-def difference(ours: float, theirs: float) -> html.Span:
-    """Signed difference in per cent of a cost, in words besides: less is better."""
-    if not theirs or ours == theirs:
-        return html.Span("equal", className="same")
-    share = ours / theirs - 1
-    sign, word, kind = ("▼", "less", "better") if share < 0 else ("▲", "more", "worse")
-    return html.Span(f"{sign} {share:+.1%} {word}".replace("-", "−"), className=kind)
 
 
 def near(snapshot: Snapshot, places: peers.Places | None, architecture: Architecture, query: str,
@@ -321,8 +314,7 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
          date(m["created_at"])]
         for m in sorted(own, key=lambda m: chosen[1].index(m["seed"]))
     ]  # fmt: skip
-    spread = row[f"{name}_spread"]
-    mean = field.show(row[name]) + ("" if math.isnan(spread) else f" ± {field.show(spread)}")
+    mean = field.show(row[name]) + field.plus_minus(row[f"{name}_spread"])
     lines.append([html.B("mean"), f"{row[f'{name}_n']} seeds", "", html.B(mean), ""])
     head = ("Training", "Seed", "Visits", field.label, "Date (UTC)")
     return [*said, scrolled(table(head, lines, numeric=(1, 2, 3)), "Verification")]

@@ -197,12 +197,8 @@ def _rounded(found: Edit) -> Markup:
 
 
 def _fact(name: str, ours: float, theirs: float) -> Markup:
-    share = ours / theirs - 1 if theirs else 0.0
-    said = Markup('<dd class="delta same">as the start</dd>')
-    if ours != theirs:
-        sign, kind = ("▼", "better") if share < 0 else ("▲", "worse")
-        words = f"{sign} {share:+.1%}".replace("-", "−")
-        said = Markup('<dd class="delta {}">{}</dd>').format(kind, words)
+    words, kind = FIELDS[name].against(ours, theirs)
+    said = Markup('<dd class="delta {}">{}</dd>').format(kind, "as the start" if kind == "same" else words)
     return Markup('<div><dt title="{}">{}</dt><dd>{}</dd>{}</div>').format(
         FIELDS[name].meaning, FIELDS[name].label, FIELDS[name].show(ours), said)  # fmt: skip
 

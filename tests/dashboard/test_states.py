@@ -96,6 +96,8 @@ def test_every_page_stands_over_every_study(asked: Any, state: str) -> None:
             path, query = template.replace("{id}", identity), f"study={quote(study)}&ids={identity}&from=CSPPeleeNet"
             page = routed(client, path, query)
             assert "cannot be shown" not in page, path
+            assert "\\u00b1 inf" not in page, path
+            assert "± inf" not in page, path
             drawn(client, path, charts(page), query)
 
 
