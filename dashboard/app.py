@@ -154,7 +154,7 @@ def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[
         return wire.encode({"token": snapshot.token, "rows": len(columns)}, columns, names)
     marked = references(shown, deployment_of(config))
     header = wire.header(snapshot, marked, message.state(database, snapshot))
-    return wire.encode(header, columns, wire.core(columns, objectives_of(config), default_view(config)))
+    return wire.encode(header, columns, wire.core(columns, objectives_of(config), wire.first_view(columns, config)))
 
 
 def _devices(server: flask.Flask, database: Database) -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -143,8 +143,13 @@ def objectives_of(config: Mapping[str, Any]) -> list[str]:
     return [name for name in found if name in FIELDS] or ["ap"]
 
 
-def default_view(config: Mapping[str, Any]) -> View:
-    """The first picture of a study: its score over latency, or over its second objective."""
+def default_view(config: Mapping[str, Any], known: Callable[[str], bool] | None = None) -> View:
+    """The first picture of a study: its score over latency, or over its second objective.
+
+    `known` says of which fields the study has values: where it has none of that cost, MACs stand for it.
+    """
     score, *costs = objectives_of(config)
     cost = "latency_ms" if "latency_ms" in costs or not costs else costs[0]
+    if known is not None and not known(cost) and known("macs"):
+        cost = "macs"
     return View(x=cost, y=score)
