@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.fields import FIELDS, VERIFIED
+from dashboard.texts import isolated
 from dashboard.view import View
 from search.pareto import front, minimised
 
@@ -162,7 +163,7 @@ def without_score(frame: Columns, state: str, score: str) -> str:
     (most, times), *_ = why.most_common(1) or [("", 0)]
     count = f"{int(failed.sum()):,} of {len(frame):,} failed" if failed.any() else ""
     if most:
-        count += f", {'all' if times == failed.sum() else f'{times:,}'} for this reason: {most}"
+        count += f", {'all' if times == failed.sum() else f'{times:,}'} for this reason: {isolated(most)}"
     if state == "running":
         tail = f" So far {count}." if count else ""
         return f"No candidate has {score} yet: the first ones are being trained. This page follows.{tail}"

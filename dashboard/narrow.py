@@ -18,6 +18,7 @@ from dashboard.candidates import Mask, Numbers, categories, numbers
 from dashboard.deployed import COSTS
 from dashboard.fields import CHIPS, FIELDS, FILTERED, MISSING
 from dashboard.query import number, read
+from dashboard.texts import isolated
 from evaluator.record import digest
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class Filters:
     def words(self) -> str:
         """In one line, as the answer of the first screen says it."""
         parts = [_range(name, ends) for name, ends in self.ranges.items()]
-        parts += [f"{FIELDS[name].label.lower()} {' or '.join(kept) or 'none'}" for name, kept in self.kinds.items()]
+        parts += [f"{FIELDS[name].label.lower()} {_listed(kept)}" for name, kept in self.kinds.items()]
         for only, brush in self.steps:
-            held = [_range(name, kept) if _is_range(kept) else f"{_label(name)} {' or '.join(map(str, kept)) or 'none'}"
+            held = [_range(name, kept) if _is_range(kept) else f"{_label(name)} {_listed(kept)}"
                     for name, kept in brush.items()]  # fmt: skip
             parts.append(f"{'only' if only else 'without'} {', '.join(held)}")
         return ", ".join(parts)
@@ -182,7 +183,11 @@ def _is_range(kept: Range | tuple[str, ...]) -> bool:
 
 
 def _label(name: str) -> str:
-    return FIELDS[name].label if name in FIELDS else name
+    return FIELDS[name].label if name in FIELDS else isolated(name)
+
+
+def _listed(kept: Sequence[object]) -> str:
+    return " or ".join(isolated(str(label)) for label in kept) or "none"
 
 
 def _range(name: str, ends: Any) -> str:

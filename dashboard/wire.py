@@ -24,6 +24,7 @@ from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
 from dashboard.references import Reference, pairs
 from dashboard.targets import Choice, Predictions, named, unknown
+from dashboard.texts import isolated
 from dashboard.view import View, default_view, objectives_of
 from evaluator.metrics import METRICS
 from search.columns import Columns
@@ -125,7 +126,7 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
         "rows": len(columns),
         "state": snapshot.study.state,
         "study": snapshot.study.name,
-        "device": str(config.get("device") or "this machine"),
+        "device": isolated(str(config.get("device") or "this machine")),
         "objectives": objectives,
         "verified": candidates.any_verified(columns),
         "axes": axes,

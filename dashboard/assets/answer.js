@@ -1,5 +1,5 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
-import { h, bare, digits, show, shown, say, MISSING } from "./dom.js";
+import { h, bare, digits, isolated, show, shown, say, MISSING } from "./dom.js";
 import { best, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
@@ -23,7 +23,7 @@ export function filterTexts(table, view) {
     else if (low !== null) texts.push(`${label} ≥ ${value(low)}`);
   }
   for (const name of table.header.chips) {
-    if (view.kinds[name]) texts.push(`${table.field(name).label.toLowerCase()} ${view.kinds[name].join(" or ") || "none"}`);
+    if (view.kinds[name]) texts.push(`${table.field(name).label.toLowerCase()} ${view.kinds[name].map(isolated).join(" or ") || "none"}`);
   }
   return [...texts, ...view.steps.map((step) => stepText(table, step))];
 }
@@ -132,7 +132,7 @@ function unscored(table, score) {
   let failed = 0;
   for (let row = 0; row < table.rows; row++) if (states.values[row] === code) { failed++; times[reasons.values[row]]++; }
   const named = [...times.keys()].filter((at) => times[at] && reasons.labels[at] !== MISSING).sort((a, b) => times[b] - times[a]);
-  const why = named.length ? `, ${times[named[0]] === failed ? "all" : said(times[named[0]])} for this reason: ${reasons.labels[named[0]]}` : "";
+  const why = named.length ? `, ${times[named[0]] === failed ? "all" : said(times[named[0]])} for this reason: ${isolated(reasons.labels[named[0]])}` : "";
   const count = failed ? ` ${said(failed)} of ${said(table.rows)} failed${why}.` : "";
   if (state === "running") return `No candidate has ${score} yet: the first ones are being trained. This page follows.${count && ` So far${count}`}`;
   const ended = { complete: "is complete", interrupted: "was interrupted; the same command goes on" }[state] || `was ${state}`;

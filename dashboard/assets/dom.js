@@ -12,6 +12,11 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
+/** A text of others with its own direction, as <bdi> gives it where there is markup: it cannot turn the sentence around
+ * it. dashboard/texts.py `isolated` is its twin. */
+const TURNS = /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+export const isolated = (text) => (TURNS.test(text) ? `\u2068${text.replace(/[\u2066-\u2069]/g, "")}\u2069` : text);
+
 const SVG = "http://www.w3.org/2000/svg";
 export function s(name, properties = {}) {
   const element = document.createElementNS(SVG, name);

@@ -1,4 +1,5 @@
 /* What is on the screen as one SVG that stands alone: title, points, axes, marks, legend, and where it is from. */
+import { isolated } from "./dom.js";
 import { escape } from "./vector.js";
 import { familyColors, scaled, extent } from "./paint.js";
 
@@ -41,7 +42,7 @@ export function picture({ table, view, theme, width, height, layers, title, sign
     return found;
   }).join("");
   const { header } = table, whole = foot + FOOT + 18 * line, day = new Date().toISOString().slice(0, 10);
-  const source = `CSP Explorer · study ${header.study} · ${header.device}${table.there ? `, ${table.origin}` : ""} · ${header.rows.toLocaleString("en-US")} candidates · ${day}`;
+  const source = `CSP Explorer · study ${isolated(header.study)} · ${header.device}${table.there ? `, ${table.origin}` : ""} · ${header.rows.toLocaleString("en-US")} candidates · ${day}`;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${whole}" viewBox="0 0 ${width} ${whole}" font-family="Inter, system-ui, sans-serif" font-size="12" fill="${theme.ink}">`
     + `<title>${escape(title)}</title><desc>${escape(window.location.href)}</desc><rect width="${width}" height="${whole}" fill="${theme.surface}"/>`
     + `<text x="14" y="26" font-size="14" font-weight="600">${escape(title)}</text><g transform="translate(0 ${HEAD})">${layers}</g>${drawn}`

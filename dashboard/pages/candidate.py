@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from dashboard.pages.tables import (
     table,
 )
 from dashboard.query import carried, link, read
+from dashboard.texts import isolated, quoted
 from dashboard.view import objectives_of
 from evaluator.record import Deployment
 from search.verification import belongs, in_effect, statement
@@ -174,8 +174,8 @@ def _proposals(snapshot: Snapshot, architecture_id: str) -> str:
     texts = []
     for row in peers.rows_of(frame, architecture_id)[::-1]:
         number, state, reason = (frame[name].tolist()[row] for name in ("number", "state", "reason"))
-        tail = f": {reason}" if isinstance(reason, str) and reason else ""
-        texts.append(f"#{int(number)} of study “{snapshot.study.name}”, {state}{tail}")
+        tail = f": {isolated(reason)}" if isinstance(reason, str) and reason else ""
+        texts.append(f"#{int(number)} of study “{isolated(snapshot.study.name)}”, {state}{tail}")
     return "; ".join(texts)
 
 
@@ -300,7 +300,7 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
     own = [m for m in detail.measurements if m["metric"] == score and m["value"] is not None and belongs(config, m)]
     if not own or chosen is None:
         if row["state"] == "complete" and snapshot.database is not None and snapshot.study is not None:
-            study = f" --name {shlex.quote(snapshot.study.name)}" if len(snapshot.studies) > 1 else ""
+            study = f" --name {quoted(snapshot.study.name)}" if len(snapshot.studies) > 1 else ""
             command = f"python -m search.verify --ids {detail.architecture.id}{option(snapshot.database)}{study}"
             said += [html.P("Train it longer, with several seeds:"), html.Pre(command, tabIndex=0)]
         return said

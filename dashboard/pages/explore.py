@@ -22,6 +22,7 @@ from dashboard.layers import bars, layers
 from dashboard.markup import Markup, attributes, join, raw
 from dashboard.pages.candidate import crumbs
 from dashboard.query import carried, link
+from dashboard.texts import isolated
 from dashboard.view import objectives_of
 from search.annotations import Queued
 from space.architecture import Architecture
@@ -228,7 +229,7 @@ def _queue(architecture: Architecture, snapshot: Snapshot) -> Markup:
 
     if snapshot.study is None:
         return note("There is no study yet that could train it.")
-    name, space = snapshot.study.name, space_of(snapshot.study.config)
+    name, space = isolated(snapshot.study.name), space_of(snapshot.study.config)
     if space is None:
         return note(f"Study “{name}” does not say what its space is, so nothing can be queued.")
     try:
@@ -240,7 +241,7 @@ def _queue(architecture: Architecture, snapshot: Snapshot) -> Markup:
         number = int(numbers(snapshot.columns, "number")[same[0]])
         return Markup('{}<a href="/c/{}?{}">#{} of study “{}”</a>.').format(
             note("Changed to what the study can propose, it is " if changes else "It is "), near.id,
-            urlencode({"study": name}), number, name)  # fmt: skip
+            urlencode({"study": snapshot.study.name}), number, name)  # fmt: skip
     mapped = note(f"becomes {near.id} there: {', '.join(changes).replace('->', '→')}") if changes else note(
         f"inside the space of study “{name}”")  # fmt: skip
     return Markup('<button class="primary" data-queue>Add to the queue of “{}”</button>{}<output aria-live="polite">'

@@ -5,13 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from dashboard.candidates import without_score
 from dashboard.data import Database
+from search.store import Store
 from tests.browser.test_dashboard import Open, Serve, ready, until
-from tests.odd import STUDIES
+from tests.databases import add, config
+from tests.odd import EVIL, STUDIES
 
 pytestmark = pytest.mark.browser
 
@@ -84,3 +87,44 @@ def test_an_axis_that_is_on_its_way_is_not_called_missing(site: str, open_page: 
     page.select_option("#x", "cio")  # not sent at first
     until(page, "csp.table.has('cio') && csp.plot.range.x[1] > 1")
     assert page.evaluate("seen") == []
+
+
+TURNED = """() => {
+    const wrong = [], range = document.createRange();
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        const at = node.data.search(/[\\u202d\\u202e]/), parent = node.parentElement;
+        if (at < 0 || parent.closest("script, style, option, textarea, title, .remark") || !parent.checkVisibility()) continue;
+        const inside = node.data.lastIndexOf("\\u2068", at) >= 0, style = getComputedStyle(parent);
+        const alone = style.unicodeBidi.includes("isolate") || !style.display.startsWith("inline");
+        const ours = alone && node.data.slice(at + 1).search(/[”’:;,]/) < 0;
+        if (parent.closest("pre") || (!inside && !ours)) wrong.push([parent.outerHTML.slice(0, 160), node.data]);
+    }
+    return wrong;
+}"""
+"""Overrides of direction that reach beyond the text of somebody else, and those in a command."""
+
+
+def test_a_name_that_runs_backwards_turns_nothing_of_ours(serve: Serve, open_page: Open, tmp_path: Path) -> None:
+    path = tmp_path / "odd.db"
+    STUDIES["hostile"](path)
+    with Store.open(str(path)) as store:
+        ids = [proposal.architecture.id for proposal in store.proposals(1)]
+        add(store, store.create_study("other", config(), seed=1).id, 0, 3)
+    url, name = serve(path), quote(EVIL)
+    page = ready(open_page(f"{url}/?study={name}"))
+    assert page.evaluate(TURNED) == []
+    page.click("#export-best")
+    assert r"\u202e" in page.inner_text("dialog pre >> nth=0")
+    for place in ("/devices?", f"/c/{ids[0]}?", f"/c/{ids[1]}?", f"/compare?ids={ids[0]},{ids[1]}&", "/analysis?",
+                  "/studies?", "/explore?"):  # fmt: skip
+        page.goto(f"{url}{place}study={name}")
+        page.wait_for_selector("main h1")
+        page.wait_for_timeout(150)
+        assert page.evaluate(TURNED) == [], place
+    page.goto(f"{url}/c/{ids[0]}?study={name}")
+    page.wait_for_selector("#export pre")
+    assert r"\u202e" in page.inner_text("#export pre >> nth=0")
+    report = open_page("about:blank")
+    report.set_content(report.request.get(f"{url}/report.html?study={name}").text())
+    assert report.evaluate(TURNED) == []
