@@ -94,7 +94,8 @@ TURNED = """() => {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
         const at = node.data.search(/[\\u202d\\u202e]/), parent = node.parentElement;
-        if (at < 0 || parent.closest("script, style, option, textarea, title, .remark") || !parent.checkVisibility()) continue;
+        const skipped = parent.closest("script, style, option, textarea, title, .remark");
+        if (at < 0 || skipped || !parent.checkVisibility()) continue;
         const inside = node.data.lastIndexOf("\\u2068", at) >= 0, style = getComputedStyle(parent);
         const alone = style.unicodeBidi.includes("isolate") || !style.display.startsWith("inline");
         const ours = alone && node.data.slice(at + 1).search(/[”’:;,]/) < 0;
