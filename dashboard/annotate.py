@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dashboard.markup import Markup, join
+from dashboard.texts import isolated
 from search.annotations import MOST_NOTE, MOST_TAG, Note, Queued
 
 
@@ -49,7 +50,7 @@ _WORDS = {"waiting": "waits for the next run", "proposed": "proposed", "known": 
 def queue(rows: Sequence[Queued], study: str) -> Markup:
     """What was asked of a study, and what became of it."""
     if not rows:
-        return Markup('<p class="muted">Nothing was asked of study “{}” yet.</p>').format(study)
+        return Markup('<p class="muted">Nothing was asked of study “{}” yet.</p>').format(isolated(study))
     newest = list(reversed(rows))[:MOST_SHOWN]
     lines = join(
         Markup('<li><a class="mono" href="/c/{}">{}</a> {}{}</li>').format(
@@ -60,4 +61,4 @@ def queue(rows: Sequence[Queued], study: str) -> Markup:
     more = f" The newest {MOST_SHOWN} of {len(rows)}:" if len(rows) > MOST_SHOWN else ""
     waiting = sum(row.state == "waiting" for row in rows)
     return Markup('<p class="muted">{} waiting in study “{}”.{}</p><ul class="queue">{}</ul>').format(
-        waiting, study, more, lines)  # fmt: skip
+        waiting, isolated(study), more, lines)  # fmt: skip

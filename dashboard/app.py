@@ -27,7 +27,7 @@ from dashboard.query import study_of
 from dashboard.references import references
 from dashboard.status import status
 from dashboard.targets import Choice, Predictions, choices
-from dashboard.view import default_view, objectives_of
+from dashboard.view import objectives_of
 from evaluator.record import digest
 from search.store import StoreError
 from space.zoo import Entry
@@ -175,7 +175,7 @@ def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[
         return wire.encode({"token": snapshot.token, "rows": len(columns)}, columns, names)
     marked = references(shown, deployment_of(config))
     header = wire.header(snapshot, marked, message.state(database, snapshot))
-    return wire.encode(header, columns, wire.core(columns, objectives_of(config), default_view(config)))
+    return wire.encode(header, columns, wire.core(columns, objectives_of(config), wire.first_view(columns, config)))
 
 
 def _devices(server: flask.Flask, database: Database) -> None:

@@ -6,6 +6,7 @@ makes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashboard.fields import FIELDS, VERIFIED
+from dashboard.texts import isolated
 from search.pareto import front, minimised
 
 if TYPE_CHECKING:
@@ -85,6 +87,26 @@ def best(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:
     signs = [-1.0 if FIELDS[name].direction == "maximize" else 1.0 for name in objectives]
     keys = [sign * numbers(frame, name)[rows] for sign, name in zip(signs, objectives, strict=True)]
     return int(rows[np.lexsort(keys[::-1])[0]])
+
+
+def without_score(frame: Columns, state: str, score: str) -> str:
+    """Why no candidate has its score, in one or two sentences; `state` is the study's.
+
+    The words of the first screen too: assets/answer.js `unscored`.
+    """
+    failed = in_state(frame, "failed")
+    why = Counter(as_text(reason) for reason in frame["reason"][failed].tolist() if as_text(reason) != "–")
+    (most, times), *_ = why.most_common(1) or [("", 0)]
+    count = f"{int(failed.sum()):,} of {len(frame):,} failed" if failed.any() else ""
+    if most:
+        count += f", {'all' if times == failed.sum() else f'{times:,}'} for this reason: {isolated(most)}"
+    if state == "running":
+        tail = f" So far {count}." if count else ""
+        return f"No candidate has {score} yet: the first ones are being trained. This page follows.{tail}"
+    ended = {"complete": "is complete", "interrupted": "was interrupted; the same command goes on"}.get(
+        state, f"was {state}"
+    )
+    return f"No candidate has {score}, and the search {ended}.{f' {count}.' if count else ''}"
 
 
 def answer(frame: Columns, objectives: Sequence[str], among: Mask) -> int | None:

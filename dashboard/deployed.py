@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dashboard.texts import isolated
 from evaluator.metrics import METRICS
 from evaluator.record import Deployment, environment
 from evaluator.target import DEFAULT_BACKEND, Target
@@ -80,7 +81,8 @@ class Where:
         """Where the study of `config` times its candidates."""
         known = config or {}
         target = own_target(known)
-        return Where(config=known, target=target, title=str(known.get("device") or "this machine"), problem=problem,
+        title = isolated(str(known.get("device") or "this machine"))
+        return Where(config=known, target=target, title=title, problem=problem,
                      deployment=known.get("deployment_id") or target.deployment.id)  # fmt: skip
 
     @property

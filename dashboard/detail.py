@@ -23,6 +23,7 @@ from dashboard.exports import FORMATS, export
 from dashboard.foresight import Predict, Prediction
 from dashboard.pages import candidate, compare, explore, message
 from dashboard.query import read, study_of
+from dashboard.texts import isolated
 from dashboard.view import objectives_of
 from search.store import Store, StoreError
 from space.architecture import Architecture, ArchitectureError
@@ -302,7 +303,7 @@ def _writes(server: flask.Flask, pages: Pages) -> None:
     def study_named(name: Any) -> Snapshot:
         snapshot = database.snapshot(str(name))
         if snapshot.study is None or snapshot.study.name != name:
-            raise StoreError(f"this database has no study '{str(name)[:80]}'")
+            raise StoreError(f"this database has no study '{isolated(str(name)[:80])}'")
         return snapshot
 
     @server.post("/write/note")
@@ -352,10 +353,10 @@ def queued(pages: Pages, snapshot: Snapshot, query: str) -> Mapping[str, Any]:
     if architecture is None:
         raise StoreError(f"this network cannot exist: {found.problem}")
     if space is None:
-        raise StoreError(f"study '{study.name}' does not say what its space is; nothing was queued")
+        raise StoreError(f"study '{isolated(study.name)}' does not say what its space is; nothing was queued")
     near, changes = into_space(space, architecture)
     if snapshot.columns is not None and peers.rows_of(snapshot.columns, near.id):
-        raise StoreError(f"study '{study.name}' has proposed {near.id} already; nothing was queued")
+        raise StoreError(f"study '{isolated(study.name)}' has proposed {near.id} already; nothing was queued")
     fresh, rows = pages.database.annotate(lambda store: (store.enqueue(study.id, architecture, near),
                                                          store.queue(study.id)))  # fmt: skip
     said = f"{near.id} {'waits' if fresh else 'waits already'} in the queue"

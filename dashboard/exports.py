@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 
 from dashboard.diagram import download
 from dashboard.layers import as_csv, layers
 from dashboard.pages.message import option
+from dashboard.texts import quoted
 from evaluator.record import Deployment
 from space.architecture import Architecture
 from space.graph import Graph
@@ -31,7 +31,7 @@ def commands(architecture_id: str, database: str | None, study: str) -> list[str
     """Command lines that export a candidate with its trained weights; none for a database no command may read."""
     if database is None:
         return []
-    where = option(database) + (f" --name {shlex.quote(study)}" if study else "")
+    where = option(database) + (f" --name {quoted(study)}" if study else "")
     wanted = ("--to onnx", "--to torch --to safetensors", "--to openvino --to darknet")
     return [f"python -m search.export {architecture_id} {formats} -o {architecture_id}{where}" for formats in wanted]
 

@@ -92,6 +92,26 @@ class Field:
             return f"{value:.1%}"
         return METRICS[self.name.removeprefix(VERIFIED)].show(value) if self.kind == "metric" else f"{value:g}"
 
+    def plus_minus(self, spread: float | None) -> str:
+        """` ± 0.012`; nothing for a spread that is missing or infinite."""
+        return "" if spread is None or not math.isfinite(spread) else f" ± {spread * self.scale:.2g}"
+
+    def against(self, value: float, base: float) -> tuple[str, str]:
+        """A value beside another one: `▲ +12.0% better`, and the word alone, which is its colour.
+
+        What is shown alike is `equal`, and `same`. Both are empty where there is nothing to say.
+        """
+        if math.isnan(value) or math.isnan(base) or self.direction is None:
+            return "", ""
+        if self.show(value) == self.show(base):
+            return "equal", "same"
+        if not base:
+            return "", ""
+        share = (value - base) / abs(base)
+        sign, word = ("▲", "better") if (share > 0) == (self.direction == "maximize") else ("▼", "worse")
+        amount = f"{share:+.1%}".replace("-", "−") if abs(share) >= 0.0005 else "less than 0.1%"
+        return f"{sign} {amount} {word}", word
+
     def show_scaled(self, value: float) -> str:
         """A number already in `unit`, for example the bound of a filter."""
         return f"{value:.4g} {self.unit}".rstrip()

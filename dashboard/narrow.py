@@ -17,7 +17,8 @@ import numpy as np
 from dashboard.candidates import Mask, Numbers, categories, numbers
 from dashboard.deployed import COSTS
 from dashboard.fields import CHIPS, FIELDS, FILTERED, MISSING
-from dashboard.query import read
+from dashboard.query import number, read
+from dashboard.texts import isolated
 from evaluator.record import digest
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class Filters:
     def words(self) -> str:
         """In one line, as the answer of the first screen says it."""
         parts = [_range(name, ends) for name, ends in self.ranges.items()]
-        parts += [f"{FIELDS[name].label.lower()} {' or '.join(kept) or 'none'}" for name, kept in self.kinds.items()]
+        parts += [f"{FIELDS[name].label.lower()} {_listed(kept)}" for name, kept in self.kinds.items()]
         for only, brush in self.steps:
-            held = [_range(name, kept) if _is_range(kept) else f"{_label(name)} {' or '.join(map(str, kept)) or 'none'}"
+            held = [_range(name, kept) if _is_range(kept) else f"{_label(name)} {_listed(kept)}"
                     for name, kept in brush.items()]  # fmt: skip
             parts.append(f"{'only' if only else 'without'} {', '.join(held)}")
         return ", ".join(parts)
@@ -64,7 +65,7 @@ def filters(query: str | None) -> Filters:
     given = dict(parse_qsl((query or "").lstrip("?")[:20_000], keep_blank_values=True))
     if "lat" in given:
         given.setdefault("max.latency_ms", given["lat"])
-    ranges = {name: (_number(given.get(f"min.{name}")), _number(given.get(f"max.{name}"))) for name in FILTERED}
+    ranges = {name: (number(given.get(f"min.{name}")), number(given.get(f"max.{name}"))) for name in FILTERED}
     return Filters(
         ranges={name: ends for name, ends in ranges.items() if ends != (None, None)},
         kinds={name: tuple(filter(None, given[name].split(","))) for name in CHIPS if name in given},
@@ -171,7 +172,7 @@ def _brush(text: str) -> Brush:
         if given.startswith("="):
             brush[name] = tuple(unquote(label) for label in given[1:].split("|"))
         elif ".." in given:
-            low, high = (_number(end) for end in unquote(given).split("..")[:2])
+            low, high = (number(end) for end in unquote(given).split("..")[:2])
             if (low, high) != (None, None):
                 brush[name] = (low, high)
     return brush
@@ -181,16 +182,12 @@ def _is_range(kept: Range | tuple[str, ...]) -> bool:
     return len(kept) == 2 and not any(isinstance(end, str) for end in kept)
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _label(name: str) -> str:
-    return FIELDS[name].label if name in FIELDS else name
+    return FIELDS[name].label if name in FIELDS else isolated(name)
+
+
+def _listed(kept: Sequence[object]) -> str:
+    return " or ".join(isolated(str(label)) for label in kept) or "none"
 
 
 def _range(name: str, ends: Any) -> str:

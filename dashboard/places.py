@@ -15,6 +15,7 @@ import numpy as np
 from dashboard.candidates import Numbers, numbers
 from dashboard.deployed import deployment_of
 from dashboard.effects import drawn, measured
+from dashboard.texts import isolated
 from evaluator.devices import cards
 from evaluator.record import Deployment
 from evaluator.target import Target
@@ -58,7 +59,7 @@ class Place:
     @property
     def runtime(self) -> str:
         """Backend and precision, and what else tells it from others."""
-        return " · ".join(part for part in (self.backend, self.precision, self.detail) if part)
+        return " · ".join(isolated(part) for part in (self.backend, self.precision, self.detail) if part)
 
     @property
     def label(self) -> str:
@@ -140,7 +141,7 @@ class _Draft:
 def title_of(device: str) -> str:
     """A device as a person calls it."""
     card = cards().get(device)
-    return card.title if card else device
+    return isolated(card.title if card else device)
 
 
 def _detail(row: Any) -> str:

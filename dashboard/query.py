@@ -5,6 +5,8 @@ Nothing here raises: a choice that does not exist is the default.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
@@ -31,6 +33,25 @@ def selected(query: str | None) -> tuple[int, ...]:
     """Numbers of the selected candidates, `sel=` in a query of any length; at most 100."""
     text = dict(parse_qsl((query or "").lstrip("?"))).get("sel", "")
     return tuple(int(part[:9]) for part in text.split(",") if part.isascii() and part.isdigit())[:100]
+
+
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?")
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def number(text: str | None) -> float | None:
+    """A finite number that a person typed into a link; None for anything else.
+
+    Commas before groups of three digits part thousands (`1,000`), a single other one is a decimal point (`1,5`,
+    `0,125`), as in the boxes of the page: assets/dom.js `numberOf` is its twin.
+    """
+    given = (text or "").strip().replace("−", "-")
+    if _THOUSANDS.fullmatch(given):
+        given = given.replace(",", "")
+    elif given.count(",") == 1 and "." not in given:
+        given = given.replace(",", ".")
+    value = float(given) if _NUMBER.fullmatch(given) else math.nan
+    return value if math.isfinite(value) else None
 
 
 def choice(given: Mapping[str, str], name: str, allowed: Sequence[str], default: str = "") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from dashboard.figures import DARK, LIGHT, Theme
 from dashboard.markup import Markup, attributes, join
 from dashboard.pages.message import option
 from dashboard.report_figure import scatter
+from dashboard.texts import isolated, quoted, visible
 from dashboard.view import objectives_of
 from search.importance import QUANTILE
 
@@ -112,7 +112,7 @@ def _when(seconds: float) -> str:
 def _head(snapshot: Snapshot) -> Markup:
     study = snapshot.study
     assert study is not None
-    place = str(study.config.get("device") or "this machine")
+    place = isolated(str(study.config.get("device") or "this machine"))
     said = f"{study.state}: {snapshot.progress}. Task {study.config.get('task', MISSING)}, measured on {place}."
     dates = f"Begun {_when(study.created_at)}, last changed {_when(study.updated_at)}, written {_when(time.time())}."
     return Markup("<header><p>CSP Explorer · report of a study</p><h1>{}</h1><p>{}</p><p>{}</p>{}</header>").format(
@@ -143,7 +143,7 @@ def _cells(frame: Columns, row: int, names: Sequence[str]) -> list[Cell]:
     for name in names:
         spread = float(numbers(frame, f"{name}_spread")[row])
         value = FIELDS[name].show(float(numbers(frame, name)[row]))
-        known = not math.isnan(spread) and value != MISSING
+        known = math.isfinite(spread) and value != MISSING
         cells.append(
             Markup("{} <small>± {}</small>").format(value, f"{spread * FIELDS[name].scale:.2g}") if known else value
         )
@@ -330,7 +330,7 @@ def _settings(config: Mapping[str, Any]) -> Markup:
     pairs = [("Objectives", goals), ("Deployment", size)]
     pairs += [(title, str(config.get(name, MISSING))) for title, name in plain.items()]
     pairs += [(title, ", ".join(map(str, config.get(name, []))) or "none") for title, name in listed.items()]
-    whole = json.dumps(config, indent=1, ensure_ascii=False, sort_keys=True)
+    whole = visible(json.dumps(config, indent=1, ensure_ascii=False, sort_keys=True))
     return _section(
         "Settings",
         _pairs(pairs),
@@ -373,9 +373,9 @@ def _again(snapshot: Snapshot) -> Markup:
     assert study is not None
     config = study.config
     db = option(snapshot.database) if snapshot.database else ""
-    name = f" --name {shlex.quote(study.name)}"
-    task = "" if config.get("task", "scenes") == "scenes" else f" --task {shlex.quote(str(config['task']))}"
-    limits = "".join(f" --limit {shlex.quote(str(limit))}" for limit in config.get("limits", []))
+    name = f" --name {quoted(study.name)}"
+    task = "" if config.get("task", "scenes") == "scenes" else f" --task {quoted(str(config['task']))}"
+    limits = "".join(f" --limit {quoted(str(limit))}" for limit in config.get("limits", []))
     visits = config.get("verified", {}).get("seeds")
     lines = [
         f"python -m search.run --budget {config.get('budget', 200)} --seed {study.seed}{task}{limits}{name}{db}",

@@ -20,6 +20,7 @@ from dashboard.candidates import Mask, Numbers, complete, numbers
 from dashboard.deployed import Where, deployment_of, graph_of, own_target
 from dashboard.fields import FIELDS
 from dashboard.places import Place, title_of
+from dashboard.texts import isolated
 from dashboard.view import objectives_of
 from evaluator.devices import cards
 from evaluator.record import environment
@@ -134,7 +135,7 @@ def where(database: Database, snapshot: Snapshot, dev: str) -> Where:
 def unknown(dev: str, among: Sequence[Choice]) -> str:
     """What to say of a device that no choice is."""
     near = ", ".join(dict.fromkeys(each.name.partition("/")[0] for each in among if each.name))
-    return f"Nothing is known of a device \u201c{dev[:60]}\u201d. Known here: {near}"
+    return f"Nothing is known of a device \u201c{isolated(dev[:60])}\u201d. Known here: {near}"
 
 
 @dataclass(frozen=True, kw_only=True)

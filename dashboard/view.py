@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,13 @@ def objectives_of(config: Mapping[str, Any]) -> list[str]:
     return [name for name in found if name in FIELDS] or ["ap"]
 
 
-def default_view(config: Mapping[str, Any]) -> Default:
-    """The first picture of a study: its score over latency, or over its second objective."""
+def default_view(config: Mapping[str, Any], known: Callable[[str], bool] | None = None) -> Default:
+    """The first picture of a study: its score over latency, or over its second objective.
+
+    `known` says of which fields the study has values: where it has none of that cost, MACs stand for it.
+    """
     score, *costs = objectives_of(config)
     cost = "latency_ms" if "latency_ms" in costs or not costs else costs[0]
+    if known is not None and not known(cost) and known("macs"):
+        cost = "macs"
     return Default(x=cost, y=score)

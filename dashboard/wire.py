@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from dashboard.figures import DARK, LIGHT
 from dashboard.pages.message import Message
 from dashboard.references import Reference, pairs
 from dashboard.targets import Choice, Predictions, named, unknown
+from dashboard.texts import isolated
 from dashboard.view import Default, default_view, objectives_of
 from evaluator.metrics import METRICS
 from search.columns import Columns
@@ -99,6 +101,12 @@ def beside(columns: Columns, names: Sequence[str]) -> list[str]:
     return [*spreads, *(name for name in counts if np.nanmax(columns.numbers[name], initial=0.0) > 1)]
 
 
+def first_view(columns: Columns, config: Mapping[str, Any]) -> Default:
+    """The default view. Before any candidate is finished a measured cost may still come: the axis is kept for it."""
+    begun = bool(candidates.in_state(columns, "complete", "stopped", "failed").any())
+    return default_view(config, partial(known, columns) if begun else None)
+
+
 def filters(columns: Columns) -> list[str]:
     """Fields with a slider, in the order of the rail."""
     return [name for name in FILTERED if known(columns, name)]
@@ -112,14 +120,15 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
     if snapshot.columns is None or snapshot.study is None:
         return {**result, "rows": 0}
     columns, config = snapshot.columns, snapshot.study.config
-    default, objectives = default_view(config), objectives_of(config)
+    default, objectives = first_view(columns, config), objectives_of(config)
     axes = numeric(columns)
     names = dict.fromkeys((*FIELDS, *axes, *objectives, default.x, default.y))  # a link may name any of them
     return {
         **result,
         "rows": len(columns),
+        "state": snapshot.study.state,
         "study": snapshot.study.name,
-        "device": str(config.get("device") or "this machine"),
+        "device": isolated(str(config.get("device") or "this machine")),
         "objectives": objectives,
         "verified": candidates.any_verified(columns),
         "axes": axes,

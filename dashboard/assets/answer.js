@@ -1,5 +1,5 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
-import { h, digits, show, shown, say } from "./dom.js";
+import { h, digits, isolated, show, shown, say, MISSING } from "./dom.js";
 import { answer, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
@@ -23,7 +23,7 @@ export function filterTexts(table, view) {
     else if (low !== null) texts.push(`${label} ≥ ${value(low)}`);
   }
   for (const name of table.header.chips) {
-    if (view.kinds[name]) texts.push(`${table.field(name).label.toLowerCase()} ${view.kinds[name].join(" or ") || "none"}`);
+    if (view.kinds[name]) texts.push(`${table.field(name).label.toLowerCase()} ${view.kinds[name].map(isolated).join(" or ") || "none"}`);
   }
   return [...texts, ...view.steps.map((step) => stepText(table, step))];
 }
@@ -102,9 +102,7 @@ export class Answer {
 
   nothing(table, view) {
     const { header } = table, score = table.field(header.objectives[0]), filters = filterTexts(table, view);
-    if (!filters.length || !table.complete.includes(1)) {
-      return [h("p", { class: "answer-text" }, `No candidate has ${score.label} yet: the first ones are being trained. This page follows.`)];
-    }
+    if (!filters.length || !table.complete.includes(1)) return [h("p", { class: "answer-text" }, unscored(table, score.label))];
     if (table.there && view.ranges.latency_ms && !table.num("latency_ms").some((value) => value === value)) {
       return [h("p", { class: "answer-text" }, `No latency of a candidate is known on ${header.device}: ${table.there.problem || "choose predicted ones, or another device"}.`)];
     }
@@ -127,6 +125,20 @@ export class Answer {
 function outwards(value, end) {
   const step = 10 ** (Math.floor(Math.log10(Math.abs(value) || 1)) - 2);
   return Number(((end === "max" ? Math.ceil(value / step - 1e-9) : Math.floor(value / step + 1e-9)) * step).toPrecision(10));
+}
+
+/** Why no candidate has its score. The words of dashboard/candidates.py `without_score`. */
+function unscored(table, score) {
+  const { state } = table.header, states = table.text("state"), code = states.labels.indexOf("failed"), reasons = table.text("reason");
+  const times = new Uint32Array(reasons.labels.length), said = (number) => number.toLocaleString("en-US");
+  let failed = 0;
+  for (let row = 0; row < table.rows; row++) if (states.values[row] === code) { failed++; times[reasons.values[row]]++; }
+  const named = [...times.keys()].filter((at) => times[at] && reasons.labels[at] !== MISSING).sort((a, b) => times[b] - times[a]);
+  const why = named.length ? `, ${times[named[0]] === failed ? "all" : said(times[named[0]])} for this reason: ${isolated(reasons.labels[named[0]])}` : "";
+  const count = failed ? ` ${said(failed)} of ${said(table.rows)} failed${why}.` : "";
+  if (state === "running") return `No candidate has ${score} yet: the first ones are being trained. This page follows.${count && ` So far${count}`}`;
+  const ended = { complete: "is complete", interrupted: "was interrupted; the same command goes on" }[state] || `was ${state}`;
+  return `No candidate has ${score}, and the search ${ended}.${count}`;
 }
 
 /** How the latency of the answer on another device is known. */
@@ -152,7 +164,8 @@ function rival(table, view, row) {
 function changed(field, value, base, title) {
   const change = value - base;
   if (base === undefined || change !== change) return h("dd", { class: "difference", title: `${title}: not comparable` }, "–");
-  const good = field.direction && change !== 0 ? (change < 0) === (field.direction === "minimize") : null;
+  if (bare(field, value) === bare(field, base)) return h("dd", { class: "difference", title }, "equal"); // as it is shown
+  const good = field.direction ? (change < 0) === (field.direction === "minimize") : null;
   const amount = field.plain && !field.unit ? (change * field.scale).toFixed(3) : `${digits((100 * change) / Math.abs(base || 1), 2)} %`;
   const signed = `${change > 0 ? "+" : ""}${amount}`.replace("-", "−");
   return h("dd", { class: `difference ${good === null ? "" : good ? "better" : "worse"}`, title }, `${signed} ${good === null ? "" : good ? "▲ better" : "▼ worse"}`);

@@ -2,7 +2,16 @@
 
 import { stepText } from "./steps.js";
 
-const quoted = (text) => (/^[\w./:@=+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
+
+/** A word of a command line; what is not seen stands as an escape, which bash and zsh turn back. */
+export function quoted(text) {
+  if (/^[\w./:@=+-]+$/.test(text)) return text;
+  if (!UNSEEN.test(text)) return `'${text.replaceAll("'", "'\\''")}'`;
+  const hex = (sign) => sign.codePointAt(0).toString(16);
+  const escaped = (sign) => (sign.codePointAt(0) < 0x10000 ? `\\u${hex(sign).padStart(4, "0")}` : `\\U${hex(sign).padStart(8, "0")}`);
+  return `$'${[...text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")].map((sign) => (UNSEEN.test(sign) ? escaped(sign) : sign)).join("")}'`;
+}
 
 /** `--db` and `--name`, where they are not what the command takes by itself. */
 function where(header) {

@@ -191,6 +191,7 @@
   function label(control) {
     const output = control.type === "range" && control.parentElement && query("output", control.parentElement);
     if (output) output.textContent = control.value;
+    if (control.matches("select")) control.title = control.selectedOptions[0]?.textContent || "";
   }
   function touch(control, value) {
     if (value !== undefined) control.value = value;

@@ -12,6 +12,11 @@ export function h(name, properties = {}, ...children) {
   return element;
 }
 
+/** A text of others with its own direction, as <bdi> gives it where there is markup: it cannot turn the sentence around
+ * it. dashboard/texts.py `isolated` is its twin. */
+const TURNS = /[\u0590-\u08ff\u200e\u200f\u202a-\u202e\u2066-\u2069\ufb1d-\ufdff\ufe70-\ufefc\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
+export const isolated = (text) => (TURNS.test(text) ? `\u2068${text.replace(/[\u2066-\u2069]/g, "")}\u2069` : text);
+
 const SVG = "http://www.w3.org/2000/svg";
 export function s(name, properties = {}) {
   const element = document.createElementNS(SVG, name);
@@ -20,6 +25,14 @@ export function s(name, properties = {}) {
 }
 
 export const MISSING = "–";
+
+/** The number that a person typed, here or in a link; NaN if it is none. Commas before groups of three digits part
+ * thousands ("1,000"), a single other one is a decimal point ("1,5", "0,125"). dashboard/query.py `number` is its twin. */
+export function numberOf(text) {
+  const given = text.trim().replace("−", "-");
+  const plain = /^[+-]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]*)?$/.test(given) ? given.replaceAll(",", "") : /^[^,.]*,[^,.]*$/.test(given) ? given.replace(",", ".") : given;
+  return /^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?$/i.test(plain) ? Number(plain) : NaN;
+}
 
 /** A number with at most `digits` digits that count, without trailing zeros, with a true minus sign. */
 export function digits(value, count = 3) {
@@ -44,7 +57,7 @@ export function show(field, value) {
 export function shown(field, value, spread) {
   const text = bare(field, value);
   if (text === MISSING) return [text];
-  const tail = spread === undefined || Number.isNaN(spread) ? "" : ` ± ${digits(spread * field.scale, 2)}`;
+  const tail = !Number.isFinite(spread) ? "" : ` ± ${digits(spread * field.scale, 2)}`;
   return [text, h("span", { class: "unit" }, `${tail}${field.unit ? ` ${field.unit}` : ""}`)];
 }
 

@@ -50,7 +50,7 @@ function origin(table, row) {
 export function cell(table, picked, { name, text, field, spread }, row) {
   if (name === "on_front") return picked.on[row] ? "●" : "";
   if (name === "number") return String(table.number(row));
-  if (spread) { const value = table.num(name)[row]; return value === value ? digits(value * field.scale, 2) : MISSING; }
+  if (spread) { const value = table.num(name)[row]; return Number.isFinite(value) ? digits(value * field.scale, 2) : MISSING; }
   return text ? (name === "id" ? table.id(row) : table.label(name, row)) : bare(field, table.num(name)[row]);
 }
 

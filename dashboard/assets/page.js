@@ -40,6 +40,7 @@ const act = {
     const ends = [...view.ranges[name]];
     ends[end === "max" ? 1 : 0] = value;
     change({ ranges: { ...view.ranges, [name]: ends } });
+    rail.unfold();
     $("rail").querySelector(`[data-control="${end}.${name}"]`)?.focus();
   },
   zoom: (x, y) => change({ ...(x !== undefined ? { zoom_x: x } : {}), ...(y !== undefined ? { zoom_y: y } : {}) }),
@@ -266,8 +267,8 @@ document.addEventListener("keydown", (event) => {
   if (typing) { if (event.key === "Enter" && event.target.classList.contains("typed")) event.target.dispatchEvent(new Event("change")); return; }
   const row = current();
   const keys = {
-    d: () => $("device").focus(),
-    l: () => { const box = $("rail").querySelector("[data-control='max.latency_ms']"); box?.focus(); box?.select(); },
+    d: () => { rail.unfold(); $("device").focus(); },
+    l: () => { rail.unfold(); const box = $("rail").querySelector("[data-control='max.latency_ms']"); box?.focus(); box?.select(); },
     ArrowUp: () => along(-1), ArrowDown: () => along(1),
     p: () => row >= 0 && act.pin(table.number(row)),
     c: compare, e: () => row >= 0 && exportDialog(table, view, row, picked), "/": () => $("search-box").focus(), "?": help,

@@ -1,5 +1,5 @@
 /* /parallel: axes side by side, a brush on each with its ends as inputs, and Keep, Exclude, Restore. */
-import { h, say } from "./dom.js";
+import { h, numberOf, say } from "./dom.js";
 import { MARKS } from "./device.js";
 import { study } from "./study.js";
 import { Parallel, MOST, bound, clipped } from "./parallel.js";
@@ -53,7 +53,7 @@ function range({ name, field }, part) {
     const box = h("input", { type: "text", inputmode: "decimal", class: "typed", placeholder: "any", "data-control": `${end} ${name}`, "aria-label": `${field.label} ${words}${field.unit ? `, ${field.unit}` : ""}` });
     box.value = bound(field, part?.[end]);
     box.addEventListener("change", () => {
-      const value = Number(box.value.replace("−", "-").replace(",", "."));
+      const value = box.value.trim() ? numberOf(box.value) : 0;
       box.setCustomValidity(Number.isFinite(value) ? "" : "A number, or nothing for any");
       if (!box.reportValidity()) return;
       const next = { low: null, high: null, ...(part?.labels ? {} : part), [end]: box.value.trim() === "" ? null : value / field.scale };

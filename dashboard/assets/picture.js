@@ -1,4 +1,5 @@
 /* What is on the screen as one SVG that stands alone: title, points, axes, marks, legend, and where it is from. */
+import { isolated } from "./dom.js";
 import { escape } from "./vector.js";
 import { familyColors, scaled, extent } from "./paint.js";
 
@@ -41,7 +42,7 @@ export function picture({ table, view, theme, width, height, layers, title, sign
     return found;
   }).join("");
   const { header } = table, whole = foot + FOOT + 18 * line, day = new Date().toISOString().slice(0, 10);
-  const source = `CSP Explorer · study ${header.study} · ${header.device}${table.there ? `, ${table.origin}` : ""} · ${header.rows.toLocaleString("en-US")} candidates · ${day}`;
+  const source = `CSP Explorer · study ${isolated(header.study)} · ${header.device}${table.there ? `, ${table.origin}` : ""} · ${header.rows.toLocaleString("en-US")} candidates · ${day}`;
   return framed({ title, source, theme, width, height: whole, layers: `<g transform="translate(0 ${HEAD})">${layers}</g>${drawn}` });
 }
 

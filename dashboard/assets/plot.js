@@ -5,7 +5,7 @@ import { steps, wanted } from "./model.js";
 import { paint } from "./paint.js";
 import { escape } from "./vector.js";
 
-const SIDE = { left: 62, right: 14, top: 14, bottom: 46 };
+const SIDE = { left: 62, right: 40, top: 14, bottom: 46 }; // the mode bar stands in the right margin: over the area it would take clicks
 const STRIP = 26; // height of the band for candidates without a value on y
 const NEAR = 12; // pixels within which a point is hit
 const BARS = 400;
@@ -19,7 +19,8 @@ export class Plot {
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.figure = h("div", { class: "figure" });
     this.marks = s("svg", { class: "marks", "aria-hidden": "true" });
-    root.replaceChildren(this.canvas, this.figure, this.marks);
+    this.void = h("div", { class: "void", hidden: true });
+    root.replaceChildren(this.canvas, this.figure, this.marks, this.void);
     this.tooltip = document.getElementById("tooltip");
     this.hovered = -1;
     new ResizeObserver(() => this.table && this.draw()).observe(root);
@@ -103,9 +104,26 @@ export class Plot {
     const theme = this.table.header.themes[window.cspTheme.current];
     paint(this, theme);
     this.mark(theme);
+    this.tell();
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.axes(theme), this.plotted ? 60 : 0);
     document.documentElement.dataset.drawn = String(this.picked.count);
+  }
+
+  /** Where no candidate has a value of an axis: what is missing, and a way out. */
+  tell() {
+    const { table, view } = this, { header } = table, { x, y } = view;
+    const known = (name) => table.num(name).some(Number.isFinite), coming = (name) => !table.has(name) && header.axes.includes(name);
+    const axis = ["x", "y"].find((each) => !coming(view[each]) && !known(view[each]));
+    const other = axis && (axis === "x" ? ["macs", "params"] : [header.objectives[0]]).find((name) => name !== x && name !== y && known(name));
+    const key = axis ? JSON.stringify([axis, view[axis], other, header.device]) : "";
+    if (key === (this.told || "")) return;
+    Object.assign(this, { told: key, missing: axis });
+    this.void.hidden = !axis;
+    if (!axis) return;
+    const there = view[axis] === "latency_ms" ? ` on ${header.device}` : "";
+    this.void.replaceChildren(h("p", {}, `No candidate has ${table.field(view[axis]).label}${there}. Choose another ${axis.toUpperCase()} above${there ? ", or another device" : ""}.`),
+      ...(other ? [h("button", { type: "button", onclick: () => this.act.axis({ [axis]: other }) }, `Show ${table.field(other).label} instead`)] : []));
   }
 
   at(row) { return [this.px(this.table.num(this.view.x)[row]), this.py(this.table.num(this.view.y)[row])]; }
@@ -232,7 +250,7 @@ export class Plot {
         + (better ? `  <span style="font-size:11px;color:${theme.muted}">${better}</span>` : "");
       return {
         title: { text, standoff: 6 }, type: log ? "log" : "linear", range: [...this.range[name]], gridcolor: GRID,
-        zeroline: false, linecolor: theme.grid, ticks: "", automargin: false, exponentformat: "none", showgrid: true,
+        zeroline: false, linecolor: theme.grid, ticks: "", showticklabels: name !== this.missing, automargin: false, exponentformat: "none", showgrid: true,
         minexponent: 9, nticks: name === "x" ? 12 : 7, ...(log ? { dtick: this.range[name][1] - this.range[name][0] < 1.2 ? "D1" : "D2" } : {}),
       };
     };
@@ -243,7 +261,7 @@ export class Plot {
       yaxis: { ...axis("y"), domain: [this.strip ? STRIP / (box.height + STRIP) : 0, 1] }, selections: [],
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: theme.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", template: "none",
-      modebar: { orientation: "h", bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink },
+      modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink },
       annotations: this.annotations(theme),
     };
   }
@@ -388,7 +406,7 @@ export function describe(table, row, picked) {
     const field = table.field(name), spread = table.num(`${name}_spread`)[row];
     const value = table.num(name)[row], there = name === "latency_ms" && table.there;
     const origin = there ? ` on ${there.title}, ${value !== value ? "not " : ""}${table.predicted[row] || table.by === "predicted" ? "predicted" : "measured"}:` : "";
-    return h("div", {}, `${field.label}${origin} ${show(field, value)}${spread === spread ? ` ± ${show(field, spread)}` : ""}`);
+    return h("div", {}, `${field.label}${origin} ${show(field, value)}${Number.isFinite(spread) ? ` ± ${show(field, spread)}` : ""}`);
   };
   const verdict = table.label("verdict", row), reason = table.label("reason", row), verified = `verified_${header.objectives[0]}`;
   return [

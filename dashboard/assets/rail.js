@@ -1,11 +1,12 @@
 /* The rail: budgets with typed values and histograms, chips that are the legend, what else is shown. */
-import { h, MISSING } from "./dom.js";
+import { h, numberOf, MISSING } from "./dom.js";
 import { bounds, histogram } from "./model.js";
 import { familyColors, scaled, extent } from "./paint.js";
 import { SHOWN } from "./view.js";
 
 const BUDGETS = ["latency_ms", "peak_bytes", "params", "macs"];
 const LABELS = { dominated: "Dominated", stopped: "Stopped early", failed: "Failed", refused: "Refused", waiting: "Waiting" };
+const NARROW = "(max-width: 860px)"; // as in style.css: there the answer and the plot come first, and the rail is folded
 const round = (value) => Number(value.toPrecision(10));
 
 export class Rail {
@@ -16,12 +17,28 @@ export class Rail {
     this.act = act;
     this.device = device;
     this.filters = new Map();
+    this.body = h("div");
+    this.fold = h("details", { class: "fold" }, h("summary", {}, h("h2", {}, "Device and budgets")), this.body);
+    root.replaceChildren(this.fold);
+    const narrow = window.matchMedia(NARROW), home = h("template"), below = document.getElementById("table");
+    root.before(home);
+    const settle = () => {
+      const focus = root.contains(document.activeElement) ? document.activeElement : null;
+      if (narrow.matches && below) below.before(root); else home.after(root);
+      this.fold.open = !narrow.matches || Boolean(focus);
+      focus?.focus();
+    };
+    narrow.addEventListener("change", settle);
+    settle();
   }
+
+  /** Show what a narrow page folds away. */
+  unfold() { this.fold.open = true; }
 
   /** Build for a table; the controls are set by `update`. */
   build(table, view) {
     this.table = table;
-    const open = Boolean(this.root.querySelector("details")?.open);
+    const open = Boolean(this.body.querySelector("details")?.open);
     const focus = document.activeElement?.dataset?.control;
     this.filters.clear();
     const names = table.header.filters;
@@ -30,7 +47,7 @@ export class Rail {
     folded.open = open || others.some((name) => view.ranges[name]);
     this.chips = h("div", { class: "chip-groups" });
     this.shown = h("div", { class: "checks" });
-    this.root.replaceChildren(
+    this.body.replaceChildren(
       h("div", { class: "rail-head" }, h("h2", {}, "Device and budgets"),
         h("button", { id: "reset", class: "link", type: "button", onclick: () => this.act.reset() }, "Reset")),
       this.device.root,
@@ -79,7 +96,7 @@ export class Rail {
     this.change(filter, side, stop ? null : value);
   }
   typed(filter, side, text) {
-    const value = Number(text.replace("−", "-").replace(",", ".")), { input } = filter.sides[side];
+    const value = text.trim() ? numberOf(text) : 0, { input } = filter.sides[side];
     input.setCustomValidity(Number.isFinite(value) ? "" : "A number, or nothing for any");
     if (!input.reportValidity()) return;
     this.change(filter, side, text.trim() === "" ? null : value);

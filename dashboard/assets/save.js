@@ -12,7 +12,7 @@ const OVERVIEW = ["ap", "accuracy", "latency_ms", "macs", "params", "peak_bytes"
 
 /** `get` gives what there is to save: { table, view, picked }, with `rows` and `columns`, `svg`, or a `plot`; or nothing. */
 export function saveMenu(get) {
-  const { menu, list, close } = dropdown("Save view", { id: "save" });
+  const { menu, list, close } = dropdown(["Save", h("span", { class: "long" }, " view")], { id: "save" });
   document.getElementById("copy").after(menu);
   const item = (id, label, hint, act) => h("li", {}, h("button", { type: "button", id: `save-${id}`, onclick: act }, label, h("span", { class: "muted" }, ` ${hint}`)));
   const save = (ending) => async () => {

@@ -109,9 +109,9 @@ function address() {
 
 document.getElementById("theme-toggle").addEventListener("click", () => window.cspTheme.toggle());
 document.getElementById("copy").addEventListener("click", async (event) => {
-  const button = event.currentTarget;
+  const button = event.currentTarget, words = button.dataset.words ||= button.innerHTML;
   try { await navigator.clipboard.writeText(address()); button.textContent = "Copied"; say("Link copied"); } catch { button.textContent = "Copy the address"; }
-  window.setTimeout(() => { button.textContent = "Copy link"; }, 1600);
+  window.setTimeout(() => { button.innerHTML = words; }, 1600);
 });
 window.setInterval(age, 1000);
 window.setTimeout(poll, 0);

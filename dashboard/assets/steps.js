@@ -1,10 +1,12 @@
 /* Choices on any fields, made on /parallel: a brush, and steps that keep only, or leave out, what a brush held.
  * A brush is field -> { low, high } in base units (null is open), or field -> { labels }; "–" is what is missing. */
 
+import { isolated, numberOf } from "./dom.js";
+
 const CLOSE = 1e-7; // a value went through float32, a bound through the URL
 const MOST = 20;
 export const NONE = "–";
-const number = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : null);
+const number = (text) => (Number.isFinite(numberOf(text)) ? numberOf(text) : null);
 const end = (value) => (value === null ? "" : String(Number(value.toPrecision(10))));
 
 /** For example `ap~0.3..,block~=dense|res`. What cannot be read is left out. */
@@ -73,7 +75,7 @@ function brushText(table, brush) {
   return Object.entries(brush).map(([name, { low, high, labels }]) => {
     const field = table.field(name), unit = field.unit ? ` ${field.unit}` : "";
     const value = (bound) => Number((bound * field.scale).toPrecision(4));
-    if (labels) return `${field.label} ${labels.map((label) => (label === NONE ? "missing" : label)).join(" or ") || "none"}`;
+    if (labels) return `${field.label} ${labels.map((label) => (label === NONE ? "missing" : isolated(label))).join(" or ") || "none"}`;
     if (low === null) return `${field.label} ≤ ${value(high)}${unit}`;
     return high === null ? `${field.label} ≥ ${value(low)}${unit}` : `${field.label} ${value(low)} to ${value(high)}${unit}`;
   }).join(", ");

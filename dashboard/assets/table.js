@@ -92,8 +92,15 @@ export class Grid {
     const space = (count) => { const cell = h("tr", { class: "space", "aria-hidden": "true" }, h("td", { colspan: 20 })); cell.style.height = `${count * ROW}px`; return cell; };
     this.body.replaceChildren(
       ...(first ? [space(first)] : []), ...rows.slice(first, last).map((row) => this.row(row)), ...(last < rows.length ? [space(rows.length - last)] : []),
-      ...(rows.length ? [] : [h("tr", {}, h("td", { colspan: 20, class: "muted" }, "No candidate is inside the filters."))]));
+      ...(rows.length ? [] : [h("tr", {}, h("td", { colspan: 20, class: "muted" }, this.nobody()))]));
     if (focus) this.body.querySelector(`tr[data-number="${focus}"]`)?.focus({ preventScroll: true });
+  }
+
+  /** Why there is no row. */
+  nobody() {
+    const { table, view, picked } = this, label = (name) => table.field(name).label;
+    if (picked.filtered) return "No candidate is inside the filters.";
+    return view.table === "front" && view.front === "axes" ? `No candidate has both ${label(view.y)} and ${label(view.x)}.` : "There is no such candidate.";
   }
 
   row(row) {

@@ -1,4 +1,5 @@
 /* Everything that a person chose is the URL's query. The same names and rules as tests/dashboard/oracle.py. */
+import { numberOf } from "./dom.js";
 import { parseSteps, formatSteps } from "./steps.js";
 
 /** What tables and /parallel choose beside the shared view: other pages carry it along. */
@@ -8,7 +9,7 @@ export const SHOWN = ["dominated", "stopped", "failed", "refused", "waiting"];
 export const ORIGINS = ["measured", "predicted", "both"];
 const DRAGS = ["zoom", "pan", "select", "lasso"];
 const number = (text) => {
-  const value = text ? Number(text) : NaN;
+  const value = numberOf(text || "");
   return Number.isFinite(value) ? value : null;
 };
 const integers = (text) => text.split(",").filter((part) => /^\d+$/.test(part)).slice(0, 100).map((part) => Number(part.slice(0, 9)));

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from dash import html
 
 from dashboard import effects, figures_analysis
-from dashboard.candidates import complete
+from dashboard.candidates import complete, without_score
 from dashboard.data import Database, Snapshot
 from dashboard.effects import FEW
 from dashboard.fields import FIELDS, MISSING, Field
@@ -101,8 +101,8 @@ def layout(database: Database, snapshot: Snapshot, query: str) -> html.Div:
     lead = (f"Of {known:,} candidates that were trained to the end. The sampler chose them, so groups differ in more "
             "than their name says.")  # fmt: skip
     if not known:
-        said = "This page fills as soon as the first one is."
-        return page("Analysis", "", [section("No candidate is complete yet", note(said), name="empty", wide=True)])
+        said = without_score(frame, snapshot.study.state, FIELDS[objectives_of(config)[0]].label)
+        return page("Analysis", "", [section("No candidate is complete", note(said), name="empty", wide=True)])
     chosen = choices(frame, config, query)
     metrics = {name: FIELDS[name].label for name in effects.metrics_of(frame, config)}
     grown, agreed = _search_facts(database, snapshot)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +30,7 @@ from dashboard.pages.tables import (
     table,
 )
 from dashboard.query import carried, link, read
+from dashboard.texts import isolated, quoted
 from dashboard.view import objectives_of
 from evaluator.record import Deployment
 from search.verification import belongs, in_effect, statement
@@ -174,8 +174,8 @@ def _proposals(snapshot: Snapshot, architecture_id: str) -> str:
     texts = []
     for row in peers.rows_of(frame, architecture_id)[::-1]:
         number, state, reason = (frame[name].tolist()[row] for name in ("number", "state", "reason"))
-        tail = f": {reason}" if isinstance(reason, str) and reason else ""
-        texts.append(f"#{int(number)} of study “{snapshot.study.name}”, {state}{tail}")
+        tail = f": {isolated(reason)}" if isinstance(reason, str) and reason else ""
+        texts.append(f"#{int(number)} of study “{isolated(snapshot.study.name)}”, {state}{tail}")
     return "; ".join(texts)
 
 
@@ -198,8 +198,8 @@ def fact(snapshot: Snapshot, where: Where, name: str, known: tuple[float | None,
                          html.Dd(f"≈ {field.show(ahead.latency_ms)}"),
                          html.Dd(ahead.source, className="delta", title=ahead.source)])  # fmt: skip
     shown: list[Any] = [field.show(value)]
-    if spread is not None:
-        shown.append(html.Span(f" ± {spread * field.scale:.2g}", className="unit"))
+    if field.plus_minus(spread):
+        shown.append(html.Span(field.plus_minus(spread), className="unit"))
     if name == "macs" and value is not None:
         shown.append(html.Span(f" = {FIELDS['flops'].show(2 * value)} FLOPs", className="unit"))
     beneath = placed(snapshot, where, name, value)
@@ -245,22 +245,15 @@ def saved(architecture: Architecture, deployment: Deployment) -> list[Any]:
     rows = []
     for name in SAVED:
         mine, other = getattr(ours, name), getattr(theirs, name)
-        rows.append([FIELDS[name].label, FIELDS[name].show(mine), FIELDS[name].show(other), difference(mine, other)])
+        words, kind = FIELDS[name].against(mine, other)
+        rows.append([FIELDS[name].label, FIELDS[name].show(mine), FIELDS[name].show(other),
+                     html.Span(words, className=kind)])  # fmt: skip
     return [
         title,
         html.P(["The same network without the path (", html.A(html.Code(plain.id), href=f"/c/{plain.id}"),
                 "): all channels go through the blocks. Counted, not trained."], className="muted"),
         scrolled(table(("", "This network", "γ = 0 twin", "Difference"), rows, numeric=(1, 2, 3)), "The γ = 0 twin"),
     ]  # fmt: skip
-
-
-def difference(ours: float, theirs: float) -> html.Span:
-    """Signed difference in per cent of a cost, in words besides: less is better."""
-    if not theirs or ours == theirs:
-        return html.Span("equal", className="same")
-    share = ours / theirs - 1
-    sign, word, kind = ("▼", "less", "better") if share < 0 else ("▲", "more", "worse")
-    return html.Span(f"{sign} {share:+.1%} {word}".replace("-", "−"), className=kind)
 
 
 def near(snapshot: Snapshot, places: peers.Places | None, architecture: Architecture, query: str,
@@ -307,7 +300,7 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
     own = [m for m in detail.measurements if m["metric"] == score and m["value"] is not None and belongs(config, m)]
     if not own or chosen is None:
         if row["state"] == "complete" and snapshot.database is not None and snapshot.study is not None:
-            study = f" --name {shlex.quote(snapshot.study.name)}" if len(snapshot.studies) > 1 else ""
+            study = f" --name {quoted(snapshot.study.name)}" if len(snapshot.studies) > 1 else ""
             command = f"python -m search.verify --ids {detail.architecture.id}{option(snapshot.database)}{study}"
             said += [html.P("Train it longer, with several seeds:"), html.Pre(command, tabIndex=0)]
         return said
@@ -321,8 +314,7 @@ def verification(detail: Detail, snapshot: Snapshot) -> list[Any]:
          date(m["created_at"])]
         for m in sorted(own, key=lambda m: chosen[1].index(m["seed"]))
     ]  # fmt: skip
-    spread = row[f"{name}_spread"]
-    mean = field.show(row[name]) + ("" if math.isnan(spread) else f" ± {field.show(spread)}")
+    mean = field.show(row[name]) + field.plus_minus(row[f"{name}_spread"])
     lines.append([html.B("mean"), f"{row[f'{name}_n']} seeds", "", html.B(mean), ""])
     head = ("Training", "Seed", "Visits", field.label, "Date (UTC)")
     return [*said, scrolled(table(head, lines, numeric=(1, 2, 3)), "Verification")]

@@ -13,7 +13,7 @@ from dashboard import peers
 from dashboard.candidates import numbers
 from dashboard.data import Detail, Snapshot
 from dashboard.deployed import Where, counted, graph_of
-from dashboard.fields import FIELDS, MISSING
+from dashboard.fields import FIELDS, Field
 from dashboard.foresight import Predict, Prediction
 from dashboard.layers import layers, overlay
 from dashboard.markup import Markup, raw
@@ -183,27 +183,24 @@ def metric_cells(name: str, values: Sequence[float], spreads: Sequence[float | N
     """Values with spread, the signed difference to the first in words and signs, and a star for the best."""
     field = FIELDS[name]
     known = [value for value in values if not math.isnan(value)]
-    best = None
-    if field.direction and len(set(known)) > 1:
-        best = max(known) if field.direction == "maximize" else min(known)
+    best = ""  # as it is shown: what shows as equal is equal
+    if field.direction and len({field.show(value) for value in known}) > 1:
+        best = field.show(max(known) if field.direction == "maximize" else min(known))
     cells = []
     for value, spread in zip(values, spreads, strict=True):
-        parts: list[Any] = ["★ " if value == best else "", field.show(value)]
-        if spread is not None:
-            parts.append(html.Span(f" ± {spread * field.scale:.2g}", className="unit"))
-        parts.append(against(value, values[0], field.direction))
-        cells.append(html.Td(parts, className="number best" if value == best else "number"))
+        top = field.show(value) == best
+        parts: list[Any] = ["★ " if top else "", field.show(value)]
+        if field.plus_minus(spread):
+            parts.append(html.Span(field.plus_minus(spread), className="unit"))
+        parts.append(against(field, value, values[0]))
+        cells.append(html.Td(parts, className="number best" if top else "number"))
     return cells
 
 
-def against(value: float, first: float, direction: str | None) -> Any:
-    """`▲ 12.0 % better` than the first, or nothing where there is nothing to say."""
-    if math.isnan(value) or math.isnan(first) or value == first or not first or direction is None:
-        return html.Div(MISSING if math.isnan(value) else "", className="delta")
-    share = value / first - 1
-    better = (share > 0) == (direction == "maximize")
-    sign, word = ("▲", "better") if better else ("▼", "worse")
-    return html.Div(f"{sign} {share:+.1%} {word}".replace("-", "−"), className=f"delta {word}")
+def against(field: Field, value: float, first: float) -> html.Div:
+    """`▲ +12.0% better` than the first, or nothing where there is nothing to say."""
+    words, kind = field.against(value, first)
+    return html.Div("" if kind == "same" else words, className=f"delta {kind}".strip())
 
 
 def axis_rows(known: Mapping[str, Detail]) -> list[Row]:

@@ -22,6 +22,7 @@ from dashboard.layers import bars, layers
 from dashboard.markup import Markup, attributes, join, raw
 from dashboard.pages.candidate import crumbs
 from dashboard.query import carried, link
+from dashboard.texts import isolated
 from dashboard.view import objectives_of
 from search.annotations import Queued
 from space.architecture import Architecture
@@ -147,7 +148,8 @@ def _input(axis: Axis, key: str, label: str, value: Any, base: Any, said: str | 
         mixed = Markup('<option value="" selected>mixed</option>') if value is None else Markup("")
         chosen = join(Markup("<option{}>{}</option>").format(attributes(value=name, selected=name == text), word)
                       for name, word in options)  # fmt: skip
-        return Markup("<select{}>{}{}</select>").format(shared, mixed, chosen)
+        word = next((word for name, word in options if name == text), "mixed")
+        return Markup("<select{}{}>{}{}</select>").format(shared, attributes(title=word), mixed, chosen)
     bounds = attributes(min=f"{axis.low:g}", max=f"{axis.high:g}", step=f"{axis.step:g}")
     if not axis.slider:
         step = attributes(min=f"{axis.low:g}", max=f"{axis.high:g}", step="any" if axis.kind == "share" else 1,
@@ -196,12 +198,8 @@ def _rounded(found: Edit) -> Markup:
 
 
 def _fact(name: str, ours: float, theirs: float) -> Markup:
-    share = ours / theirs - 1 if theirs else 0.0
-    said = Markup('<dd class="delta same">as the start</dd>')
-    if ours != theirs:
-        sign, kind = ("▼", "better") if share < 0 else ("▲", "worse")
-        words = f"{sign} {share:+.1%}".replace("-", "−")
-        said = Markup('<dd class="delta {}">{}</dd>').format(kind, words)
+    words, kind = FIELDS[name].against(ours, theirs)
+    said = Markup('<dd class="delta {}">{}</dd>').format(kind, "as the start" if kind == "same" else words)
     return Markup('<div><dt title="{}">{}</dt><dd>{}</dd>{}</div>').format(
         FIELDS[name].meaning, FIELDS[name].label, FIELDS[name].show(ours), said)  # fmt: skip
 
@@ -231,7 +229,7 @@ def _queue(architecture: Architecture, snapshot: Snapshot) -> Markup:
 
     if snapshot.study is None:
         return note("There is no study yet that could train it.")
-    name, space = snapshot.study.name, space_of(snapshot.study.config)
+    name, space = isolated(snapshot.study.name), space_of(snapshot.study.config)
     if space is None:
         return note(f"Study “{name}” does not say what its space is, so nothing can be queued.")
     try:
@@ -243,7 +241,7 @@ def _queue(architecture: Architecture, snapshot: Snapshot) -> Markup:
         number = int(numbers(snapshot.columns, "number")[same[0]])
         return Markup('{}<a href="/c/{}?{}">#{} of study “{}”</a>.').format(
             note("Changed to what the study can propose, it is " if changes else "It is "), near.id,
-            urlencode({"study": name}), number, name)  # fmt: skip
+            urlencode({"study": snapshot.study.name}), number, name)  # fmt: skip
     mapped = note(f"becomes {near.id} there: {', '.join(changes).replace('->', '→')}") if changes else note(
         f"inside the space of study “{name}”")  # fmt: skip
     return Markup('<button class="primary" data-queue>Add to the queue of “{}”</button>{}<output aria-live="polite">'

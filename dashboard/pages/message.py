@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from dash import html
 
 from dashboard.data import Database, Snapshot
+from dashboard.texts import isolated, quoted
 from search.store import DEFAULT_PATH
 
 
@@ -27,19 +27,20 @@ def command(database: Database) -> str:
 
 def option(shown: str) -> str:
     """The option of a command that names a database."""
-    return "" if shown == DEFAULT_PATH else f" --db {shlex.quote(shown)}"
+    return "" if shown == DEFAULT_PATH else f" --db {quoted(shown)}"
 
 
 def state(database: Database, snapshot: Snapshot) -> Message | None:
     """What to say of a database that has nothing to show yet; None for one that has."""
     todo = (("text", "Type this in a terminal:"), ("command", command(database)))
-    name = snapshot.study.name if snapshot.study else ""
+    name = isolated(snapshot.study.name) if snapshot.study else ""
+    shown = isolated(database.shown)
     follow = ("muted", "This page turns into the plot as soon as there are candidates.")
     said: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
         "missing": ("There is no database yet",
-                    (("text", f"The file {database.shown} does not exist."), *todo, follow)),
+                    (("text", f"The file {shown} does not exist."), *todo, follow)),
         "empty": ("The database is empty",
-                  (("text", f"{database.shown} holds no study yet: it was just created, or no search has run on it."),
+                  (("text", f"{shown} holds no study yet: it was just created, or no search has run on it."),
                    *todo, follow)),
         "waiting": (f"Study “{name}” has no candidates yet",
                     (("text", "The search has been set up and is about to propose its first architectures. "

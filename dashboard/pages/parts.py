@@ -96,7 +96,7 @@ def plus_minus(field: Field, mean: float, std: float) -> list[Any]:
     if math.isnan(mean):
         return [MISSING]
     scaled = std * field.scale
-    tail = "" if math.isnan(std) else f" ± {scaled:,.0f}" if scaled >= 100 else f" ± {scaled:.2g}"
+    tail = "" if not math.isfinite(std) else f" ± {scaled:,.0f}" if scaled >= 100 else f" ± {scaled:.2g}"
     return [field.show(mean), html.Span(tail, className="unit")]
 
 

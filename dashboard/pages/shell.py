@@ -5,7 +5,7 @@ from __future__ import annotations
 HEADER = """
 <a href="#main" class="skip">Skip to the content</a>
 <header class="top">
-  <a href="/" class="brand">CSP <span class="more">Explorer</span></a>
+  <a href="/" class="brand">CSP <span class="long">Explorer</span></a>
   <nav class="pages" aria-label="Pages"><a href="/">Candidates</a><a href="/table">Table</a>
     <a href="/parallel">Parallel</a><a href="/devices">Devices</a>
     <a href="/analysis">Analysis</a><a href="/explore">Explore</a><a href="/studies">Studies</a></nav>
@@ -17,7 +17,7 @@ HEADER = """
     aria-label="Find a candidate by number or id" list="search-found"><datalist id="search-found"></datalist></form>
   <button id="help-open" type="button" aria-label="Keys" title="Keys (?)">?</button>
   <button id="theme-toggle" type="button" aria-label="Switch light and dark" title="Switch light and dark">◐</button>
-  <button id="copy" type="button" title="Copy a link to exactly this view">Copy link</button>
+  <button id="copy" type="button" title="Copy a link to exactly this view">Copy<span class="long"> link</span></button>
 </header>
 """
 

@@ -17,6 +17,7 @@ from dashboard.fields import FIELDS, MISSING
 from dashboard.figures import Theme
 from dashboard.pages.parts import candidate_link, chart, chips, note, page, scroll, section
 from dashboard.query import choice, link, read
+from dashboard.texts import isolated
 
 PATH = "/studies"
 
@@ -67,7 +68,7 @@ def figures(database: Database, snapshot: Snapshot, query: str, theme: Theme) ->
 
 
 def _group(place: int, group: Group) -> html.Div:
-    names = ", ".join(study.row.name for study in group.studies)
+    names = ", ".join(isolated(study.row.name) for study in group.studies)
     return html.Div([html.H3(group.title), chart(f"front{place}", f"Fronts of {names}: {group.title}", 300)],
                     className="front-group")  # fmt: skip
 
@@ -119,7 +120,7 @@ def sparkline(study: Summary) -> Any:
     mask = f'url("{figures_studies.spark(study.history.shares, study.history.numbers)}")'
     end = f"{study.history.shares[-1]:.0%} of its box after {study.history.complete:,} candidates"
     return html.Span(className="spark", role="img", title=end, style={"maskImage": mask, "WebkitMaskImage": mask},
-                     **{"aria-label": f"Hypervolume of {study.row.name} grew to {end}"})  # fmt: skip
+                     **{"aria-label": f"Hypervolume of {isolated(study.row.name)} grew to {end}"})  # fmt: skip
 
 
 def when(seconds: float) -> str:

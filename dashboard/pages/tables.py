@@ -113,7 +113,7 @@ def measurement_table(measurements: Sequence[Mapping[str, Any]]) -> html.Table:
             [
                 html.Span(FIELDS[metric.name].label, title=metric.meaning) if metric else row["metric"],
                 shown,
-                MISSING if spread is None or math.isnan(spread) else f"± {spread * scale:.2g}",
+                MISSING if spread is None or not math.isfinite(spread) else f"± {spread * scale:.2g}",
                 row["n"],
                 row["origin"],
                 context or MISSING,

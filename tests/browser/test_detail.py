@@ -171,7 +171,7 @@ def test_costs_follow_the_editor_and_the_link_says_it_all(site: str, open_page: 
     page.focus("[name='all.partial_ratio']")
     for _ in range(3):
         page.keyboard.press("ArrowRight")
-    until(page, f"{facts} !== {json.dumps(before)} && {facts}.includes('▼')")
+    until(page, f"{facts} !== {json.dumps(before)} && {facts}.includes('better')")
     until(page, "location.search.includes('stage4.partial_ratio=0.65')")
     page.focus("[name='stage1.block']")
     page.select_option("[name='stage1.block']", "res")

@@ -23,6 +23,9 @@ QUERIES = (
     {"lat": "6", "block": "dense,res2"},
     {"min.ap": "0.2", "max.ap": "0.34999", "fusion": "csp,none", "verdict": "verified"},
     {"head": ""},
+    {"max.latency_ms": "7,5", "max.macs": "900,000,000"},
+    {"lat": " 1,000 ", "max.params": "0,125e6", "min.macs": "1,0,0", "max.macs": "\u0663e9"},
+    {"steps": "only:macs~1e8..300%2C000%2C000"},
     {"block": "no such block"},
     {"steps": "only:ap~0.25..,block~=dense|resx|res2|basic|dark|conv"},
     {"steps": "not:growth_rate~=%E2%80%93;only:macs~..400000000,activation~=relu|silu|leaky_relu"},
@@ -87,3 +90,30 @@ def test_filters_go_along_to_the_evidence_and_can_be_dropped_there(site: str, op
     page.goto(f"{site}/analysis?block=none")
     page.wait_for_selector("#narrowed")
     assert "Only the 0 of " in page.inner_text("#narrowed")
+
+
+@pytest.mark.parametrize(("typed", "ms"), [("1,000", "1000"), ("1,5", "1.5"), ("0,125", "0.125"), ("1,500", "1500"),
+                                           ("1,234,567.5", "1234567.5"), ("12,5", "12.5"), (" 7 ", "7")])  # fmt: skip
+def test_a_typed_budget_is_read_alike_in_the_box_and_in_the_link(site: str, open_page: Open, typed: str,
+                                                                 ms: str) -> None:  # fmt: skip
+    page = ready(open_page(site))
+    box = page.locator("[data-control='max.latency_ms']")
+    box.fill(typed)
+    box.press("Enter")
+    until(page, f"csp.view.ranges.latency_ms?.[1] === {ms}")
+    page = ready(open_page(f"{site}/?{urlencode({'max.latency_ms': typed})}"))
+    assert page.evaluate("csp.view.ranges.latency_ms[1]") == float(ms)
+    assert filters(urlencode({"max.latency_ms": typed})).ranges["latency_ms"][1] == float(ms)
+
+
+def test_what_is_no_number_is_said_to_be_none(site: str, open_page: Open) -> None:
+    page = ready(open_page(site))
+    box = page.locator("[data-control='max.latency_ms']")
+    for typed in ("1,2,3", "1.000,5", "0x10", "Infinity", "12 ms"):
+        box.fill(typed)
+        box.press("Enter")
+        assert page.evaluate("document.activeElement.validationMessage") == "A number, or nothing for any"
+        assert page.evaluate("'latency_ms' in csp.view.ranges") is False
+    box.fill("")
+    box.press("Enter")
+    assert page.evaluate("document.activeElement.validationMessage") == ""

@@ -15,6 +15,7 @@ import numpy as np
 from dashboard import view
 from dashboard.candidates import Mask, answer, categories, complete, front_over, numbers
 from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, on_device
+from dashboard.query import number
 
 if TYPE_CHECKING:
     from search.columns import Columns
@@ -105,7 +106,7 @@ class View:
 
         ranges = {}
         for name in FILTERED:
-            bounds = (_number(given.get(f"min.{name}")), _number(given.get(f"max.{name}")))
+            bounds = (number(given.get(f"min.{name}")), number(given.get(f"max.{name}")))
             if bounds != (None, None):
                 ranges[name] = bounds
         kinds = {name: tuple(filter(None, given[name].split(","))) for name in CHIPS if name in given}
@@ -139,16 +140,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 def _zoom(text: str) -> Zoom | None:
     low, _, high = text.partition("..")
-    ends = _number(low), _number(high)
+    ends = number(low), number(high)
     return (ends[0], ends[1]) if ends[0] is not None and ends[1] is not None and ends[0] != ends[1] else None
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text else None
-    except ValueError:
-        return None
-    return value if value is not None and abs(value) < float("inf") else None
 
 
 def default_view(config: Mapping[str, Any]) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from dashboard import annotate, curves, layers, peers
 from dashboard.candidates import complete
 from dashboard.data import Database
 from dashboard.diagram import diagram
+from dashboard.fields import FIELDS
 from dashboard.figures import LIGHT
 from dashboard.pages import candidate, compare
 from evaluator.record import Deployment
@@ -177,11 +179,9 @@ def test_the_drawing_in_a_page_names_every_node_once_and_has_a_colour_in_both_th
 def test_the_twin_says_what_the_cross_path_saves_signed_and_in_words(path, frame):
     crossing = get("CSPPeleeNet").architecture
     said = text(candidate.saved(crossing, Deployment()))
-    assert re.search(r"▼ −\d+\.\d% less", said)
+    assert re.search(r"▲ −\d+\.\d% better", said)
     plain = get("PeleeNet").architecture
     assert "no cross-stage path" in text(candidate.saved(plain, Deployment()))
-    assert text(candidate.difference(1.1, 1.0)) == "▲ +10.0% more"
-    assert text(candidate.difference(3.0, 3.0)) == "equal"
 
 
 # -- pages
@@ -246,13 +246,25 @@ def test_rows_that_differ_come_first_and_better_is_a_word(path, frame):
     assert "better" not in same
 
 
-@pytest.mark.parametrize(("value", "first", "direction", "said"), [
-    (0.5, 0.4, "maximize", "▲ +25.0% better"), (0.3, 0.4, "maximize", "▼ −25.0% worse"),
-    (3.0, 4.0, "minimize", "▲ −25.0% better"), (5.0, 4.0, "minimize", "▼ +25.0% worse"),
-    (4.0, 4.0, "minimize", ""), (float("nan"), 4.0, "minimize", "–"), (1.0, 0.0, "minimize", ""),
-    (1.0, 2.0, None, "")])  # fmt: skip
-def test_better_and_worse_follow_the_direction(value, first, direction, said):
-    assert text(compare.against(value, first, direction)) == said
+@pytest.mark.parametrize(("name", "value", "first", "said"), [
+    ("ap", 0.5, 0.4, "▲ +25.0% better"), ("ap", 0.3, 0.4, "▼ −25.0% worse"),
+    ("latency_ms", 3.0, 4.0, "▲ −25.0% better"), ("latency_ms", 5.0, 4.0, "▼ +25.0% worse"),
+    ("latency_ms", 4.0, 4.0, "equal"), ("latency_ms", math.nan, 4.0, ""), ("latency_ms", 4.0, math.nan, ""),
+    ("latency_ms", 1.0, 0.0, ""), ("depth", 1.0, 2.0, ""),
+    ("ap_medium", 0.53891, 0.53909, "equal"), ("latency_ms", 12345.4, 12344.6, "equal"),
+    ("latency_ms", 12346.0, 12344.0, "▼ less than 0.1% worse")])  # fmt: skip
+def test_better_and_worse_follow_the_direction_and_what_is_shown(name, value, first, said):
+    words, kind = FIELDS[name].against(value, first)
+    assert words == said
+    assert kind == ("same" if said == "equal" else said.rpartition(" ")[2])
+    assert text(compare.against(FIELDS[name], value, first)) == ("" if said == "equal" else said)
+
+
+def test_equal_as_shown_has_one_look_and_no_star():
+    cells = compare.metric_cells("ap", [0.5391, 0.5389, 0.4], [None, math.inf, 0.01])
+    said = [" ".join(text(cell).split()) for cell in cells]
+    assert said == ["★ 0.539", "★ 0.539", "0.400 ± 0.01 ▼ −25.8% worse"]
+    assert ["★" in text(cell) for cell in compare.metric_cells("ap", [0.5391, 0.5389], [None, None])] == [False] * 2
 
 
 def test_unknown_ids_and_too_many_are_said(path, frame):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ def test_every_page_stands_over_every_study(asked: Any, state: str) -> None:
             page = routed(client, path, query)
             assert "cannot be shown" not in page, path
             drawn(client, path, charts(page), query)
+
+
+def test_an_infinite_spread_is_left_out(asked: Any, tmp_path: Path) -> None:
+    client, _ = asked(STUDIES["NaN"])
+    with Store.open(str(tmp_path / "odd.db"), create=False, read_only=True) as store:
+        done = [each.architecture.id for each in store.proposals(1) if each.state == "complete"]
+    pages = [routed(client, f"/c/{identity}") for identity in done]
+    pages += [routed(client, "/compare", f"ids={','.join(done[:6])}"), client.get("/report.html").text]
+    for page in pages:
+        assert not re.search(r"(±|\\u00b1)\s*(<[^>]*>)?inf", page)
 
 
 @pytest.mark.parametrize("state", ["one candidate", "digits"])
