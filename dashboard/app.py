@@ -17,11 +17,12 @@ import flask
 from dash import Dash, Input, Output, dcc, html
 
 from dashboard import detail, evidence, sheets, wire
+from dashboard.candidates import numbers
 from dashboard.data import Database, Snapshot
 from dashboard.deployed import deployment_of
 from dashboard.foresight import predictor
 from dashboard.pages import message, shell
-from dashboard.references import references
+from dashboard.references import references, usual
 from dashboard.status import status
 from dashboard.targets import Choice, Predictions, choices
 from dashboard.view import View, default_view, objectives_of
@@ -38,7 +39,7 @@ def create_app(database: Database, *, hosts: tuple[str, ...] = (), poll_ms: int 
                shown: Sequence[Entry] = ()) -> Dash:  # fmt: skip
     """The dashboard over `database`. With `hosts`, requests that name another host are refused.
 
-    `shown` are published networks to mark in the plot.
+    `shown` are published networks to mark in the plot; without any those near a study's candidates can be shown.
     """
     server = flask.Flask("dashboard", static_folder=None)
     _first_screen(server, poll_ms, database.several)  # before Dash takes `/`
@@ -152,8 +153,9 @@ def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[
     if only:
         names = [name for name in dict.fromkeys(only.split(",")) if name in columns]
         return wire.encode({"token": snapshot.token, "rows": len(columns)}, columns, names)
-    marked = references(shown, deployment_of(config))
-    header = wire.header(snapshot, marked, message.state(database, snapshot))
+    deployment = deployment_of(config)
+    published = references(shown, deployment) if shown else usual(deployment, numbers(columns, "macs"))
+    header = wire.header(snapshot, published, message.state(database, snapshot), marked=bool(shown))
     return wire.encode(header, columns, wire.core(columns, objectives_of(config), default_view(config)))
 
 

@@ -12,8 +12,9 @@ from urllib.parse import parse_qsl, urlencode
 
 from dashboard.fields import CHIPS, FIELDS, FILTERED, NUMERIC, on_device
 
-SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
-"""What beside the front can be shown; the order of the toggles."""
+SHOWN = ("dominated", "stopped", "failed", "refused", "waiting", "published")
+"""What beside the front can be shown; the order of the toggles. `published` are networks of `dashboard.references`,
+shown by default where the command line names them: only the browser draws them."""
 
 DRAGS = ("zoom", "pan", "select", "lasso")
 ORIGINS = ("measured", "predicted", "both")

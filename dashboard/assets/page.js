@@ -79,7 +79,7 @@ const elsewhere = new Elsewhere({
   },
   refresh: () => refresh(),
 });
-const rail = new Rail($("rail"), act, elsewhere.device);
+const rail = new Rail($("rail"), act, elsewhere.device, true);
 const pins = new Pins();
 const answer = new Answer($("answer"), act);
 const grid = new Grid($("table"), act);

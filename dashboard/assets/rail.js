@@ -5,13 +5,14 @@ import { familyColors, scaled, extent } from "./paint.js";
 import { SHOWN } from "./view.js";
 
 const BUDGETS = ["latency_ms", "peak_bytes", "params", "macs"];
-const LABELS = { dominated: "Dominated", stopped: "Stopped early", failed: "Failed", refused: "Refused", waiting: "Waiting" };
+const LABELS = { dominated: "Dominated", stopped: "Stopped early", failed: "Failed", refused: "Refused", waiting: "Waiting", published: "Published" };
 const round = (value) => Number(value.toPrecision(10));
 
 export class Rail {
   /** `act` has range(name, [low, high], dragging), kind(name, labels or null), show(names), reset(); `device` is the choice
-   * of a device. */
-  constructor(root, act, device) {
+   * of a device; `published` where the page can draw published networks. */
+  constructor(root, act, device, published = false) {
+    this.published = published;
     this.root = root;
     this.act = act;
     this.device = device;
@@ -144,10 +145,10 @@ export class Rail {
         }))];
     }), ...this.scale(view, theme));
     const state = table.text("state"), have = new Set(state.labels);
-    this.shown.replaceChildren(...SHOWN.filter((name) => name === "dominated" || have.has(name === "waiting" ? "proposed" : name) || view.show.includes(name)).map((name) => {
+    this.shown.replaceChildren(...SHOWN.filter((name) => (name === "published" ? this.published && table.header.references.length : name === "dominated" || have.has(name === "waiting" ? "proposed" : name) || view.show.includes(name))).map((name) => {
       const box = h("input", { type: "checkbox", checked: view.show.includes(name), "data-control": `show=${name}` });
       box.addEventListener("change", () => this.act.show(SHOWN.filter((other) => (other === name ? box.checked : view.show.includes(other)))));
-      const sign = { failed: "×", refused: "▽", stopped: "△", waiting: "○", dominated: "" }[name];
+      const sign = { failed: "×", refused: "▽", stopped: "△", waiting: "○", dominated: "", published: "◇" }[name];
       return h("label", {}, box, h("span", { class: "sign", "aria-hidden": "true" }, sign), LABELS[name]);
     }));
     if (focus) this.root.querySelector(`[data-control="${CSS.escape(focus)}"]`)?.focus();

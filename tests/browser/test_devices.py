@@ -15,6 +15,7 @@ import pytest
 from search import pick
 from search.store import Store
 from tests.browser.test_dashboard import count, point, ready, until, wait_count
+from tests.browser.test_sheets import save
 from tests.databases import MACHINE, add, build
 from tests.places import spread
 
@@ -161,15 +162,13 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     url = serve(path, shown=["PeleeNet", "CSPPeleeNet", "ResNet-50"])
     page = ready(open_page(f"{url}/?study=default&x=macs&y=params"))
     said = page.inner_text("#answer")
-    assert "beside it: CSPPeleeNet 0.5 (published, counted here)" in said
+    assert "beside CSPPeleeNet 0.5 (published, counted here)" in said
     assert re.search(r"[+−][\d.,]+ % (▲ better|▼ worse)", said)
-    layout = "document.querySelector('#plot .js-plotly-plot')._fullLayout"
-    arrows = page.evaluate(f"{layout}.annotations.filter(a => a.showarrow).map(a => [a.ax, a.ay, a.x, a.y])")
-    cost = "name => csp.table.header.references.find(r => r.name === name).costs"
-    base, csp = (page.evaluate(f"({cost})('{name}')") for name in ("PeleeNet", "CSPPeleeNet 0.5"))
-    scale = [page.evaluate(f"csp.table.field('{name}').scale") for name in ("macs", "params")]
-    assert arrows == [pytest.approx([base["macs"] * scale[0], base["params"] * scale[1],
-                                     csp["macs"] * scale[0], csp["params"] * scale[1]])]  # fmt: skip
+    assert page.is_checked("[data-control='show=published']"), "somebody asked for them"
+    place = """name => (costs => [csp.plot.px(costs.macs), csp.plot.py(costs.params)])(
+        csp.table.header.references.find(r => r.name === name).costs)"""
+    ends = [*page.evaluate(f"({place})('PeleeNet')"), *page.evaluate(f"({place})('CSPPeleeNet 0.5')")]
+    assert page.evaluate("csp.plot.arranged.arrows") == [pytest.approx(ends, abs=9)], "from edge to edge"
     page.click("#export-best")
     identity = page.evaluate(ANSWER)
     first = page.locator("dialog pre").first.inner_text()
@@ -180,6 +179,48 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     words = [shlex.split(text) for text in other.locator("dialog pre").all_inner_texts()]
     assert [each[-2:] for each in words] == [["--name", "other's"]] * 2
     assert "no option for Block" in other.inner_text("dialog")
+
+
+OVER = """({labels}) => labels.flatMap((a, at) => labels.slice(at + 1).filter(b => a.x < b.x + b.wide
+    && b.x < a.x + a.wide && Math.abs(a.y - b.y) < 13).map(b => `${a.text} over ${b.text}`))"""
+
+
+@pytest.mark.parametrize(("query", "pointed"), [("x=macs&y=params", "x"), ("x=macs", "x"), ("x=ap50&y=params", "y")])
+def test_usual_networks_are_shown_where_they_are_wanted_and_say_where_they_are_from(
+    site: str, open_page: Open, query: str, pointed: str
+) -> None:
+    page = ready(open_page(f"{site}/?{query}"))
+    assert re.search(r"beside CSP\w+.* \(published, counted here\)", page.inner_text("#answer"))
+    about = page.get_attribute("#answer .beside [title]", "title")
+    assert "Published: " in about
+    assert about in page.text_content("#answer"), "for screen readers, too"
+    assert page.locator("#published, #plot .published *").count() == 0, "nobody asked for them"
+    widest = page.evaluate("csp.plot.range.x[1]")
+    page.check("[data-control='show=published']")
+    until(page, "location.search.includes('published') && csp.plot.arranged.labels.length > 2")
+    assert page.evaluate(OVER, page.evaluate("csp.plot.arranged")) == []
+    assert page.evaluate("csp.plot.range.x[1]") > widest or pointed == "y", "the axis reaches them"
+    page.click("#published summary")
+    names = page.evaluate("csp.table.header.references.map(each => each.name)")
+    assert all(name in page.inner_text("#published ul") for name in names)
+    page.keyboard.press("Escape")
+    box = page.locator("#plot").bounding_box()
+    label = page.evaluate("(({x, y, text}) => ({x, y, text}))(csp.plot.arranged.labels[0])")
+    page.mouse.move(box["x"] + label["x"] + 5, box["y"] + label["y"] + 8)
+    page.wait_for_selector("#tooltip:not([hidden])")
+    assert f"{label['text'].split(' → ')[0]} · published network" in page.inner_text("#tooltip")
+    assert "repository README" in page.inner_text("#tooltip")
+    page.mouse.move(box["x"] + box["width"] - 3, box["y"] - 30)
+    until(page, "document.querySelector('#tooltip').hidden")
+
+
+def test_a_saved_view_has_the_published_networks_that_it_shows(site: str, open_page: Open) -> None:
+    page = ready(open_page(f"{site}/?x=macs&show=dominated,published"))
+    found = save(page, "json")
+    assert "Published: " in json.loads(found)["published"][0]["about"]
+    assert "PeleeNet → CSP 0.5" in save(page, "svg").decode()
+    page.uncheck("[data-control='show=published']")
+    assert "published" not in json.loads(save(page, "json"))
 
 
 def test_pinned_candidates_are_compared_in_the_same_study_database_and_device(
