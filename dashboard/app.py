@@ -7,6 +7,7 @@ answers by itself (assets/). All other pages are Dash's. The URL's query is the 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import threading
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 import flask
 from dash import Dash, Input, Output, dcc, html
 
-from dashboard import detail, evidence, sheets, wire
+from dashboard import annotated, detail, evidence, sheets, wire
 from dashboard.candidates import numbers
 from dashboard.data import Database, Snapshot
 from dashboard.deployed import deployment_of
@@ -114,7 +115,7 @@ def _gzipped(body: bytes, mimetype: str, headers: dict[str, str]) -> flask.Respo
 
 
 def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> None:
-    """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`."""
+    """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`; `/annotations`: tags."""
     cached: dict[tuple[str, str], tuple[str, bytes]] = {}
     lock = threading.Lock()
 
@@ -122,7 +123,16 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
     def tell() -> flask.Response:
         snapshot = database.snapshot(flask.request.args.get("study", ""))
         return flask.jsonify({**status(snapshot), "pins": database.pins(snapshot),
-                              "databases": database.listed()})  # fmt: skip
+                              "annotations": annotated.version(database), "databases": database.listed()})  # fmt: skip
+
+    @server.get("/annotations")
+    def tags() -> flask.Response:
+        try:
+            found = annotated.listed(database, database.snapshot(flask.request.args.get("study", "")))
+        except StoreError as error:
+            return flask.Response(f"{error}\n", status=503, mimetype="text/plain")
+        body = gzip.compress(json.dumps(found).encode(), 1, mtime=0)
+        return _gzipped(body, "application/json", {"Cache-Control": "no-store"})
 
     def body(snapshot: Snapshot, only: str) -> tuple[str, bytes]:
         name = snapshot.study.name if snapshot.study else ""

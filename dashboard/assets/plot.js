@@ -361,12 +361,14 @@ export function describe(table, row, picked) {
     return h("div", {}, `${field.label}${origin} ${show(field, value)}${spread === spread ? ` ± ${show(field, spread)}` : ""}`);
   };
   const verdict = table.label("verdict", row), reason = table.label("reason", row), verified = `verified_${header.objectives[0]}`;
+  const tags = table.has("tags") && table.label("tags", row) !== "–" ? `tags: ${table.label("tags", row).slice(0, 200)}` : "", noted = table.noted?.[row] ? "has a note" : "";
   return [
     h("div", {}, h("b", {}, `#${table.number(row)}`), ` ${table.id(row)} · ${stateOf(table, row, picked)}`),
     h("div", { class: "muted" }, ["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")),
     ...names.map(line),
     ...(verdict === "unverified" ? [] : [h("div", {}, `${verdict}: ${show(table.field(verified), table.num(verified)[row])}`
       + `, on the front in ${Math.round(table.num("front_share")[row] * 100)} % of the draws`)]),
+    ...(tags || noted ? [h("div", {}, [tags, noted].filter(Boolean).join(" · "))] : []),
     ...(reason === "–" ? [] : [h("div", { class: "muted" }, reason.slice(0, 120))]),
   ];
 }

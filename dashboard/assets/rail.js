@@ -154,9 +154,22 @@ export class Rail {
     if (focus) this.root.querySelector(`[data-control="${CSS.escape(focus)}"]`)?.focus();
   }
 
+  /** The colours of a category without chips; from the sixth on they share one. */
+  key(view, theme) {
+    const field = this.table.field(view.color), colors = [...familyColors(this.table, view.color, theme)], own = colors.slice(0, theme.families.length);
+    const rest = colors.length - own.length;
+    const lines = [...own.map(([label, color]) => [label === MISSING ? `no ${field.label.toLowerCase()}` : label, color]), ...(rest ? [[`${rest} more`, theme.muted]] : [])];
+    return h("div", { class: "group", "data-scale": view.color }, h("strong", {}, field.label), lines.map(([label, color]) => {
+      const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.background = color;
+      return h("div", { class: "chip" }, swatch, label);
+    }));
+  }
+
   /** The bar of a numeric colour. */
   scale(view, theme) {
-    if (!view.color || this.table.field(view.color).kind === "category") return [];
+    if (!view.color) return [];
+    if (this.table.field(view.color).kind === "category") return this.table.header.chips.includes(view.color) ? [] : [this.key(view, theme)];
     const field = this.table.field(view.color), [low, high] = extent(this.table.num(view.color));
     const bar = h("div", { class: "colorbar" });
     bar.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map((share) => scaled(theme.scale, share)).join(", ")})`;

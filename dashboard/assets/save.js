@@ -45,7 +45,7 @@ async function write(shown, ending, name) {
 
 /** Rows and columns of a file: the page's own, else every candidate that is shown, in the order of proposals. */
 function listed({ table, view, picked, rows, columns, plot }) {
-  const names = ["number", "id", "state", "on_front", ...new Set([...table.header.objectives, view.x, view.y, view.color, view.size, ...OVERVIEW, ...table.header.chips])];
+  const names = ["number", "id", "state", "on_front", ...new Set([...table.header.objectives, view.x, view.y, view.color, view.size, ...OVERVIEW, ...table.header.chips, "tags"])];
   return {
     table, picked, published: plot ? published(table, view) : [], rows: rows || Array.from({ length: table.rows }, (_, row) => row).filter((row) => picked.shown[row]),
     columns: filed(table, columns || names.filter((name) => name && (table.has(name) || name === "on_front")).map((name) => column(table, name))),
