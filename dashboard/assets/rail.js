@@ -158,8 +158,9 @@ export class Rail {
   key(view, theme) {
     const field = this.table.field(view.color), colors = [...familyColors(this.table, view.color, theme)], own = colors.slice(0, theme.families.length);
     const rest = colors.length - own.length;
-    const lines = [...own.map(([label, color]) => [label === MISSING ? `no ${field.label.toLowerCase()}` : label, color]), ...(rest ? [[`${rest} more`, theme.muted]] : [])];
-    return h("div", { class: "group", "data-scale": view.color }, h("strong", {}, field.label), lines.map(([label, color]) => {
+    const none = `no ${field.label.toLowerCase()}`, last = colors.at(-1)[0] === MISSING; // in the order of familyColors
+    const lines = [...own.map(([label, color]) => [label === MISSING ? none : label, color]), ...(rest ? [[last ? `${rest > 1 ? `${rest - 1} more or ` : ""}${none}` : `${rest} more`, theme.muted]] : [])];
+    return h("div", { class: "group", "data-scale": view.color }, h("div", {}, h("strong", {}, field.label)), lines.map(([label, color]) => {
       const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
       swatch.style.background = color;
       return h("div", { class: "chip" }, swatch, label);

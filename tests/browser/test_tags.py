@@ -42,8 +42,7 @@ def test_a_tag_of_another_tab_reaches_plot_table_and_files(serve: Serve, open_pa
     other.wait_for_selector(".tags .tag")
     row = f"#sheet tr[data-number='{number}']"
     table.wait_for_selector(f"{row} td:has-text('{HOSTILE}')")
-    until(plot, "csp.table.has('tags') && document.querySelector('[data-scale=tags]')")
-    assert HOSTILE in plot.inner_text("[data-scale=tags]")
+    until(plot, f"document.querySelector('[data-scale=tags]').textContent.includes('{HOSTILE}')")
     with Store.open(str(path)) as store:
         store.add_tag(identity, "ship it")
         store.set_note(identity, "<b>why</b>")
