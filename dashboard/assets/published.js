@@ -170,7 +170,7 @@ export function caption(table, view) {
   if (!shown.length) return;
   const summary = h("summary", {}, `◇ ┊ ${shown.length} published, costs counted here`);
   const list = h("details", { id: "published", class: "menu published", "data-key": key, open },
-    summary, h("ul", {}, shown.map((reference) => h("li", {}, told(table, view, [reference])))));
+    summary, h("ul", { tabindex: 0, "aria-label": "Published networks" }, shown.map((reference) => h("li", {}, told(table, view, [reference])))));
   list.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && list.open) { event.stopPropagation(); list.open = false; summary.focus(); }
   });
