@@ -7,6 +7,7 @@ answers by itself (assets/). All other pages are Dash's. The URL's query is the 
 from __future__ import annotations
 
 import gzip
+import json
 import re
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -17,14 +18,15 @@ import flask
 import numpy as np
 from dash import Dash, Input, Output, dcc, html
 
-from dashboard import detail, evidence, sheets, wire
+from dashboard import annotated, detail, evidence, sheets, wire
+from dashboard.candidates import numbers
 from dashboard.data import Database, Snapshot
 from dashboard.deployed import deployment_of
 from dashboard.foresight import predictor
 from dashboard.hosts import LOCAL, may
 from dashboard.pages import message, shell
 from dashboard.query import study_of
-from dashboard.references import references
+from dashboard.references import references, usual
 from dashboard.status import status
 from dashboard.targets import Choice, Predictions, choices
 from dashboard.view import objectives_of
@@ -41,7 +43,7 @@ def create_app(database: Database, *, hosts: Collection[str] = (LOCAL,), poll_ms
                shown: Sequence[Entry] = ()) -> Dash:  # fmt: skip
     """The dashboard over `database`. Requests whose Host is neither an address nor one of `hosts` are refused.
 
-    `shown` are published networks to mark in the plot.
+    `shown` are published networks to mark in the plot; without any those near a study's candidates can be shown.
     """
     server = flask.Flask("dashboard", static_folder=None)
     _first_screen(server, poll_ms, database.several)  # before Dash takes `/`
@@ -116,7 +118,7 @@ def _gzipped(body: bytes, mimetype: str, headers: dict[str, str]) -> flask.Respo
 
 
 def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> None:
-    """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`."""
+    """`/status`: what changed; `/data.bin`: the columns of a study, or those named in `only`; `/annotations`: tags."""
     cached: dict[tuple[str, str, str], tuple[str, bytes]] = {}
     lock = threading.Lock()
 
@@ -124,7 +126,16 @@ def _data(server: flask.Flask, database: Database, shown: Sequence[Entry]) -> No
     def tell() -> flask.Response:
         snapshot = database.snapshot(flask.request.args.get("study", ""))
         return flask.jsonify({**status(snapshot), "pins": database.pins(snapshot),
-                              "databases": database.listed()})  # fmt: skip
+                              "annotations": annotated.version(database), "databases": database.listed()})  # fmt: skip
+
+    @server.get("/annotations")
+    def tags() -> flask.Response:
+        try:
+            found = annotated.listed(database, database.snapshot(flask.request.args.get("study", "")))
+        except StoreError as error:
+            return flask.Response(f"{error}\n", status=503, mimetype="text/plain")
+        body = gzip.compress(json.dumps(found).encode(), 1, mtime=0)
+        return _gzipped(body, "application/json", {"Cache-Control": "no-store"})
 
     @server.get("/find")
     def find() -> flask.Response:
@@ -173,8 +184,9 @@ def _encoded(database: Database, snapshot: Snapshot, only: str, shown: Sequence[
     if only:
         names = [name for name in dict.fromkeys(only.split(",")) if name in columns]
         return wire.encode({"token": snapshot.token, "rows": len(columns)}, columns, names)
-    marked = references(shown, deployment_of(config))
-    header = wire.header(snapshot, marked, message.state(database, snapshot))
+    deployment = deployment_of(config)
+    published = references(shown, deployment) if shown else usual(deployment, numbers(columns, "macs"))
+    header = wire.header(snapshot, published, message.state(database, snapshot), marked=bool(shown))
     return wire.encode(header, columns, wire.core(columns, objectives_of(config), wire.first_view(columns, config)))
 
 

@@ -60,6 +60,10 @@ _CATEGORIES = {
     "growth_rate": ("Growth rate", "channels that each dense layer adds"),
     "bottleneck_ratio": ("Bottleneck ratio", "inner over outer width of a block"),
     "cardinality": ("Cardinality", "groups of a resx block's 3×3 convolution"),
+    "tags": (
+        "Tags",
+        "what people tagged the architecture with; of the 2,000 candidates that were tagged or noted last",
+    ),
     "verdict": ("Verification", "; ".join(f"{name}: {meaning}" for name, meaning in VERDICTS.items())),
 }
 

@@ -103,8 +103,13 @@ def narrowed(snapshot: Snapshot, query: str, where: Where) -> tuple[Snapshot, st
         own["latency_ms"] = where.place.by(read(query).get("by", ""))
     elif where.dev and "latency_ms" in chosen.ranges:
         chosen = replace(chosen, ranges={name: ends for name, ends in chosen.ranges.items() if name != "latency_ms"})
+    by_tags = [step for step in chosen.steps if "tags" in step[1]]
+    if by_tags:
+        chosen = replace(chosen, steps=[step for step in chosen.steps if step not in by_tags])
     mask = inside(columns, chosen, own)
-    said = f"Only the {int(mask.sum()):,} of {len(mask):,} candidates with {chosen.words()}."
+    said = f"Only the {int(mask.sum()):,} of {len(mask):,} candidates with {chosen.words()}." if chosen else ""
+    if by_tags:
+        said = f"{said} Tags filter the first screen, tables and Parallel alone: here they leave nothing out.".strip()
     if where.dev and where.place is None:
         said += f" A latency on {where.title} is predicted on the first screen alone: here it filters nothing."
     token = f"{snapshot.token} {digest([chosen.words(), where.dev])}"

@@ -49,11 +49,17 @@ def references(entries: Sequence[Entry], deployment: Deployment) -> list[Referen
 
 
 def usual(deployment: Deployment, macs: Numbers) -> list[Reference]:
-    """The paper's base networks and their CSP versions that lie near candidates of these MACs, both or neither."""
+    """The paper's base networks and their CSP versions that lie near candidates of these MACs, both or neither.
+
+    None where the networks cannot be counted at this deployment.
+    """
     known = macs[np.isfinite(macs)]
     if not len(known):
         return []
-    found = references(entries_of(USUAL), deployment)
+    try:
+        found = references(entries_of(USUAL), deployment)
+    except (LookupError, TypeError, ValueError):  # a deployment of another version: nobody asked for these marks
+        return []
     low, high = float(known.min()) / REACH, float(known.max()) * REACH
     return [each for base, csp in zip(found[::2], found[1::2], strict=True)
             if low <= csp.costs["macs"] <= high for each in (base, csp)]  # fmt: skip

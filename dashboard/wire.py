@@ -112,8 +112,9 @@ def filters(columns: Columns) -> list[str]:
     return [name for name in FILTERED if known(columns, name)]
 
 
-def header(snapshot: Snapshot, references: Sequence[Reference], message: Message | None) -> dict[str, Any]:
-    """What the browser must know beside the numbers."""
+def header(snapshot: Snapshot, references: Sequence[Reference], message: Message | None, *,
+           marked: bool = False) -> dict[str, Any]:  # fmt: skip
+    """What the browser must know beside the numbers. `marked`: somebody asked for these references."""
     result: dict[str, Any] = {"phase": snapshot.phase, "token": snapshot.token, "problem": snapshot.problem}
     if message is not None:
         result["message"] = {"title": message.title, "lines": [list(line) for line in message.lines]}
@@ -137,7 +138,11 @@ def header(snapshot: Snapshot, references: Sequence[Reference], message: Message
         "chips": list(CHIPS),
         "fields": {name: described(FIELDS[name]) for name in names},
         "default": {"x": default.x, "y": default.y, "color": default.color, "show": list(default.show)},
-        "references": [{"name": reference.name, "costs": dict(reference.costs)} for reference in references],
+        "references": [
+            {"name": reference.name, "costs": dict(reference.costs), "about": reference.about}
+            for reference in references
+        ],
+        "marked": marked,
         "pairs": pairs([reference.name for reference in references]),
         "database": snapshot.database,
         "several": len(snapshot.studies) > 1,

@@ -70,6 +70,26 @@ class Annotations:
         except sa.exc.IntegrityError as error:
             raise StoreError(f"this database has no architecture '{architecture_id[:40]}'") from error
 
+    def annotations_version(self) -> tuple[float, ...]:
+        """A value that changes whenever a note or a tag of any architecture does: cheap to ask."""
+        found: list[float] = []
+        with self._engine.connect() as connection:
+            for moment in (notes.c.updated_at, tags.c.created_at):
+                found += connection.execute(select(sa.func.count(), sa.func.coalesce(sa.func.max(moment), 0.0),
+                                                   sa.func.coalesce(sa.func.sum(moment), 0.0))).one()  # fmt: skip
+        return tuple(found)
+
+    def annotated(self) -> dict[str, tuple[float, bool]]:
+        """Of each architecture with a note or tag, when it got the newest (UTC seconds), and whether it has a note."""
+        query = sa.union_all(select(notes.c.architecture_id, notes.c.updated_at, sa.literal(1)),
+                             select(tags.c.architecture_id, tags.c.created_at, sa.literal(0)))  # fmt: skip
+        found: dict[str, tuple[float, bool]] = {}
+        with self._engine.connect() as connection:
+            for identity, moment, note in connection.execute(query):
+                newest, noted = found.get(identity, (0.0, False))
+                found[identity] = max(moment, newest), noted or bool(note)
+        return found
+
     # -- notes
 
     def note(self, architecture_id: str) -> Note | None:

@@ -4,6 +4,7 @@ import { answer, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
 import { stepText } from "./steps.js";
+import { costOf } from "./published.js";
 
 const SIGNS = { verified: "✓", overturned: "✗", unverified: "?" };
 
@@ -62,14 +63,13 @@ export class Answer {
       ...Object.keys(view.ranges), view.x, ...header.objectives.slice(1), "params", "peak_bytes"];
     const facts = [...new Set(names)].filter((name) => table.has(name));
     const question = `Best ${picked.basis === "verified" ? "verified " : ""}${score.label} on ${header.device}${filters.length ? ` under ${filters.join(", ")}` : ""}`;
-    const other = rival(table, view, row), evidence = [how(table, row), other ? `beside it: ${other.name}` : ""].filter(Boolean).join(" · ");
-    const instead = this.instead(table, view, picked);
+    const other = rival(table, view, row), notes = [this.instead(table, view, picked), how(table, row), other && beside(other)].filter(Boolean);
     return [
       h("div", { class: "answer-text" },
         h("p", { class: "question", title: question }, question),
         h("p", { class: "named" }, h("b", {}, `#${number}`), " ", badge(table, row),
           ` ${["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")} `, h("code", {}, table.id(row))),
-        ...(evidence || instead ? [h("p", { class: "beside muted", title: evidence }, instead, instead && evidence ? " · " : "", evidence)] : [])),
+        ...(notes.length ? [h("p", { class: "beside muted" }, notes.flatMap((note, at) => [at ? " · " : "", ...[note].flat()]))] : [])),
       h("dl", { class: "facts" }, facts.map((name) => this.fact(table, name, row, other))),
       this.buttons(table, view, picked, number),
     ];
@@ -149,16 +149,17 @@ function how(table, row) {
   return table.predicted[row] ? `latency predicted by ${there.method || "a model"}${known(there)}` : "latency measured";
 }
 
-/** What the answer is compared with: the first pinned candidate, else the marked network that is nearest in MACs,
+/** What the answer is compared with: the first pinned candidate, else the published network that is nearest in MACs,
  * a CSP one where there is any. */
 function rival(table, view, row) {
   const pinned = view.pinned.map((number) => table.rowOf(number)).find((at) => at >= 0 && at !== row);
   if (pinned !== undefined) return { name: `pinned #${table.number(pinned)}`, value: (name) => table.num(name)[pinned] };
-  const marked = table.header.references || [], csp = marked.filter(({ name }) => name.startsWith("CSP"));
-  const away = ({ costs }) => Math.abs(Math.log(costs.macs / table.num("macs")[row]));
-  const [near] = [...(csp.length ? csp : marked)].filter((reference) => Number.isFinite(away(reference))).sort((a, b) => away(a) - away(b));
-  return near && { name: `${near.name} (published, counted here)`, value: (name) => near.costs[name] };
+  const all = table.header.references || [], csp = all.filter(({ name }) => name.startsWith("CSP"));
+  const away = (reference) => Math.abs(Math.log(costOf(reference, "macs") / table.num("macs")[row]));
+  const [near] = [...(csp.length ? csp : all)].filter((reference) => Number.isFinite(away(reference))).sort((a, b) => away(a) - away(b));
+  return near && { name: `${near.name} (published, counted here)`, about: near.about, value: (name) => costOf(near, name) };
 }
+const beside = ({ name, about }) => [h("span", { title: about }, `beside ${name}`), about ? h("span", { class: "unseen" }, `. ${about}`) : null];
 
 /** How much better or worse a value is than another, in a word as well as in colour. */
 function changed(field, value, base, title) {

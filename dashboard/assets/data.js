@@ -1,5 +1,6 @@
 /* Columns of a study: fetched once a version, decoded into typed arrays. The layout is dashboard/wire.py's. */
 
+import { annotate } from "./tags.js";
 import { ORIGINS } from "./view.js";
 
 const ABSENT = -2147483648;
@@ -208,5 +209,5 @@ function values(buffer, at, type, rows) {
 /** The study's table. */
 export async function load(study) {
   const { header, columns } = await read(`/data.bin${study ? `?${new URLSearchParams({ study })}` : ""}`);
-  return new Table(header, columns);
+  return annotate(new Table(header, columns));
 }

@@ -80,10 +80,10 @@ export function csv({ table, picked, rows, columns }) {
   return `${lines.join("\r\n")}\r\n`;
 }
 
-export function json({ table, picked, rows, columns }) {
+export function json({ table, picked, rows, columns, published = [] }) {
   const { there, header: { study, device, objectives, token } } = table;
   const head = { study, device, ...(there ? { study_device: table.base.header.device, latency_by: table.by, predicted_by: there.method || null, predicted_error: there.error } : {}), objectives, version: token, link: window.location.href, exported_at: new Date().toISOString(),
-    units: Object.fromEntries(columns.filter((each) => each.stored).map((each) => [each.name, each.stored])) };
+    units: Object.fromEntries(columns.filter((each) => each.stored).map((each) => [each.name, each.stored])), ...(published.length ? { published } : {}) };
   const texts = rows.map((row) => JSON.stringify(Object.fromEntries(columns.map((each) => [each.name, value(table, picked, each, row)]))));
   return `${JSON.stringify(head, null, 1).slice(0, -2)},\n "rows": [\n${texts.join(",\n")}\n]}\n`;
 }

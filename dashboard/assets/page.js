@@ -12,6 +12,7 @@ import { Elsewhere } from "./elsewhere.js";
 import { Pins } from "./pins.js";
 import { fieldsOf } from "./steps.js";
 import { saveMenu } from "./save.js";
+import { follow } from "./tags.js";
 
 const $ = (id) => document.getElementById(id);
 const KEYS = [["d", "device"], ["l", "latency budget"], ["↑ ↓", "along the front"], ["Enter", "open the chosen candidate"], ["p", "pin it, or the answer"],
@@ -81,7 +82,7 @@ const elsewhere = new Elsewhere({
   },
   refresh: () => refresh(),
 });
-const rail = new Rail($("rail"), act, elsewhere.device);
+const rail = new Rail($("rail"), act, elsewhere.device, true);
 const pins = new Pins();
 const answer = new Answer($("answer"), act);
 const grid = new Grid($("table"), act);
@@ -224,6 +225,7 @@ document.addEventListener("csp-status", ({ detail: { fresh } }) => {
   const pinned = pins.follow(fresh.pins, table, view.pinned);
   if (pinned !== view.pinned) change({ pinned });
 });
+follow({ get table() { return table; } }, () => { rail.drawn = null; schedule(); });
 document.documentElement.addEventListener("csp-theme", () => { plot.plotted = null; rail.drawn = null; schedule(); });
 window.addEventListener("popstate", () => { if (table) { const before = view; view = parse(window.location.search, table.header); elsewhere.changed(before); rail.build(table, view); toolbar($("toolbar"), table, view, act); schedule(); } });
 

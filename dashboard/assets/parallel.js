@@ -45,7 +45,7 @@ export class Parallel {
     this.floor = this.height - BOTTOM;
     this.missing = this.height - 16;
     const gap = wanted.length > 1 ? (this.width - 2 * SIDE) / (wanted.length - 1) : 0;
-    const key = JSON.stringify([wanted, this.width, this.height, table.header.token, table.version, this.view.steps, table.columns.size]);
+    const key = JSON.stringify([wanted, this.width, this.height, table.header.token, table.version, this.view.steps, table.columns.size, table.annotations]);
     if (key === this.measured) return;
     this.measured = key;
     this.axes = wanted.map((axis, at) => ({ ...axis, x: SIDE + at * gap, ...this.scale(axis) }));

@@ -1,9 +1,10 @@
-/* The Pareto plot in three layers: points on a canvas, axes and references as a transparent Plotly figure (SVG, no
- * WebGL), and front, answer and rings as SVG of our own, so that a dragged slider moves no Plotly. */
+/* The Pareto plot in three layers: points on a canvas, axes as a transparent Plotly figure (SVG, no WebGL), and front,
+ * answer, rings and published networks as SVG of our own, so that a dragged slider moves no Plotly. */
 import { h, s, beside, show, say } from "./dom.js";
 import { steps, wanted } from "./model.js";
 import { paint } from "./paint.js";
 import { escape } from "./vector.js";
+import { arrange, caption, costOf, drawn, near, over, published, told } from "./published.js";
 
 const SIDE = { left: 62, right: 40, top: 14, bottom: 46 }; // the mode bar stands in the right margin: over the area it would take clicks
 const STRIP = 26; // height of the band for candidates without a value on y
@@ -33,6 +34,7 @@ export class Plot {
 
   update(table, view, picked) {
     Object.assign(this, { table, view, picked });
+    caption(table, view);
     this.draw();
   }
 
@@ -81,7 +83,7 @@ export class Plot {
     const { table, view } = this, values = table.num(name), x = table.num(view.x), y = table.num(view.y);
     const { scale } = table.field(name), least = log ? 0 : -Infinity, { complete } = table, state = table.text("state");
     const shown = wanted(table, view);
-    const costs = (table.header.references || []).map((reference) => reference.costs[name]).filter((value) => value > least);
+    const costs = published(table, view).map((reference) => costOf(reference, name)).filter((value) => value > least);
     let low = Math.min(...costs), high = Math.max(...costs);
     for (let row = 0; row < table.rows; row++) {
       const value = values[row];
@@ -137,6 +139,7 @@ export class Plot {
     const inner = s("g", { "clip-path": "url(#plot-area)" });
     const clip = s("clipPath", { id: "plot-area" });
     clip.append(s("rect", { x: box.left - 8, y: box.top - 8, width: box.width + 16, height: box.height + 16 }));
+    inner.append(this.references(theme));
     const directions = [table.field(view.x).direction, table.field(view.y).direction];
     if (directions[0] && directions[1]) {
       const same = picked.free.length === picked.axes.length && picked.free.every((row, at) => row === picked.axes[at]);
@@ -154,6 +157,17 @@ export class Plot {
     }
     this.marks.replaceChildren(clip, inner);
     this.marks.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+  }
+
+  /** The published networks, arranged once for an axis and a zoom. */
+  references(theme) {
+    const { view, table, range, box } = this;
+    const key = JSON.stringify([view.x, view.y, view.x_log, view.y_log, range, box, table.header.token, table.version, published(table, view).length, theme.ink]);
+    if (this.arranged?.key !== key) {
+      const found = arrange(this);
+      this.arranged = { ...found, key, group: drawn(found, this, theme) };
+    }
+    return this.arranged.group;
   }
 
   line(rows, directions, attributes) {
@@ -207,11 +221,11 @@ export class Plot {
     const Plotly = await plotly();
     if (this.down) { this.timer = setTimeout(() => this.axes(theme), 60); return; } // Plotly is dragging
     const { view } = this;
-    const layout = this.layout(theme), data = this.references(theme);
-    const key = JSON.stringify([layout, data]);
+    const layout = this.layout(theme), key = JSON.stringify(layout);
     if (key === this.plotted) return;
     this.plotted = key;
-    await Plotly.react(this.figure, data, layout, {
+    // Without any marker Plotly offers no box to select with.
+    await Plotly.react(this.figure, [{ x: [null], y: [null], mode: "markers", hoverinfo: "skip" }], layout, {
       responsive: false, displaylogo: false, doubleClick: false, displayModeBar: true, scrollZoom: false,
       modeBarButtons: [["zoom2d", "pan2d", "select2d", "lasso2d", {
         name: "reset", title: "Reset axes", icon: Plotly.Icons.home, click: () => this.act.zoom(null, null),
@@ -262,59 +276,7 @@ export class Plot {
       font: { family: "Inter, system-ui, sans-serif", size: 12, color: theme.ink },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", template: "none",
       modebar: { orientation: "v", bgcolor: "rgba(0,0,0,0)", color: theme.muted, activecolor: theme.ink },
-      annotations: this.annotations(theme),
     };
-  }
-
-  /** Published networks: a dashed line at their cost, a diamond where both axes are costs. */
-  references(theme) {
-    const { view, table } = this, unseen = { x: [null], y: [null], mode: "markers", hoverinfo: "skip" };
-    const dashes = ["dash", "dot", "dashdot", "longdash", "longdashdot"];
-    const real = (axis, end) => (view[`${axis}_log`] ? 10 ** end : end);
-    const traces = (table.header.references || []).flatMap((reference, at) => {
-      const x = reference.costs[view.x], y = reference.costs[view.y];
-      const sx = table.field(view.x).scale, sy = table.field(view.y).scale;
-      const line = { color: theme.muted, width: 1.5, dash: dashes[at % dashes.length] };
-      const common = { name: `${reference.name} (counted)`, hoverinfo: "skip" };
-      if (x !== undefined && y !== undefined) {
-        return [{ ...common, x: [x * sx], y: [y * sy], mode: "markers",
-          marker: { symbol: "diamond-open", size: 11, color: theme.ink, line: { width: 1.5 } } }];
-      }
-      if (x !== undefined) return [{ ...common, x: [x * sx, x * sx], y: this.range.y.map((end) => real("y", end)), mode: "lines", line }];
-      if (y !== undefined) return [{ ...common, y: [y * sy, y * sy], x: this.range.x.map((end) => real("x", end)), mode: "lines", line }];
-      return [];
-    });
-    return [...traces, unseen]; // without any marker Plotly offers no box to select with
-  }
-  annotations(theme) {
-    const { view, table } = this;
-    const on = (name, value) => { const v = value * table.field(view[name]).scale; return view[`${name}_log`] ? Math.log10(v) : v; };
-    return [...this.arrows(theme, on), ...(table.header.references || []).flatMap((reference, at) => {
-      const x = reference.costs[view.x], y = reference.costs[view.y];
-      if (x === undefined && y === undefined) return [];
-      const [low, high] = this.range.x; // the text stays inside
-      const side = (place) => (place > low + 0.7 * (high - low) ? { xanchor: "right", xshift: -6 } : { xanchor: "left", xshift: 6 });
-      const text = `${escape(reference.name)} (counted)`, common = { text, showarrow: false, font: { size: 11, color: theme.muted } };
-      const both = x !== undefined && y !== undefined;
-      return [{ ...common,
-        ...(x !== undefined ? { x: on("x", x), ...side(on("x", x)) } : { xref: "paper", x: 1, xanchor: "right" }),
-        ...(y !== undefined ? { y: on("y", y), yanchor: both && reference.name.startsWith("CSP") ? "top" : "bottom" } : { yref: "paper", y: 0.04 + 0.06 * at, yanchor: "bottom" }) }];
-    })];
-  }
-
-  /** From each published network to its CSP version, where an axis is a cost. */
-  arrows(theme, on) {
-    const { view, table } = this, { references = [], pairs = [] } = table.header;
-    return pairs.flatMap(([base, csp], at) => {
-      const end = (reference, axis) => {
-        const cost = reference.costs[view[axis]], [low, high] = this.range[axis];
-        return cost === undefined ? high - (0.05 + 0.05 * at) * (high - low) : on(axis, cost);
-      };
-      const [from, to] = [references[base], references[csp]];
-      if (to.costs[view.x] === undefined && to.costs[view.y] === undefined) return [];
-      return [{ text: "", name: `${from.name} → ${to.name}`, showarrow: true, arrowhead: 2, arrowsize: 1.2, arrowwidth: 1.5, arrowcolor: theme.ink, standoff: 0,
-        xref: "x", yref: "y", axref: "x", ayref: "y", ax: end(from, "x"), ay: end(from, "y"), x: end(to, "x"), y: end(to, "y") }];
-    });
   }
 
   // -- pointer
@@ -341,18 +303,26 @@ export class Plot {
 
   move(event) {
     if (!this.table || event.buttons || event.target.closest(".modebar")) { this.hover(-1); return; }
-    const [x, y] = this.place(event);
-    this.hover(this.nearest(x, y), event.clientX, event.clientY);
+    const [x, y] = this.place(event), named = over(this.arranged, x, y), row = named.length ? -1 : this.nearest(x, y);
+    this.hover(row, event.clientX, event.clientY);
+    if (row < 0) this.name(named.length ? named : near(this.arranged, this, x, y), event.clientX, event.clientY);
+  }
+  /** What was published of networks under the pointer. */
+  name(references, x, y) {
+    if (!references.length) return;
+    this.tooltip.replaceChildren(...told(this.table, this.view, references));
+    this.tooltip.hidden = false;
+    beside(this.tooltip, x, y);
   }
   hover(row, x = 0, y = 0) {
     if (row !== this.hovered) {
       this.hovered = row;
       this.root.classList.toggle("over", row >= 0);
       if (this.table) this.mark(this.table.header.themes[window.cspTheme.current]);
-      this.tooltip.hidden = row < 0;
       if (row >= 0) this.tooltip.replaceChildren(...describe(this.table, row, this.picked));
       this.act.hover(row);
     }
+    this.tooltip.hidden = row < 0;
     if (row >= 0) beside(this.tooltip, x, y);
   }
   up(event) {
@@ -409,12 +379,14 @@ export function describe(table, row, picked) {
     return h("div", {}, `${field.label}${origin} ${show(field, value)}${Number.isFinite(spread) ? ` ± ${show(field, spread)}` : ""}`);
   };
   const verdict = table.label("verdict", row), reason = table.label("reason", row), verified = `verified_${header.objectives[0]}`;
+  const tags = table.has("tags") && table.label("tags", row) !== "–" ? `tags: ${table.label("tags", row).slice(0, 200)}` : "", noted = table.noted?.[row] ? "has a note" : "";
   return [
     h("div", {}, h("b", {}, `#${table.number(row)}`), ` ${table.id(row)} · ${stateOf(table, row, picked)}`),
     h("div", { class: "muted" }, ["block", "fusion", "head"].map((name) => table.label(name, row)).join(" · ")),
     ...names.map(line),
     ...(verdict === "unverified" ? [] : [h("div", {}, `${verdict}: ${show(table.field(verified), table.num(verified)[row])}`
       + `, on the front in ${Math.round(table.num("front_share")[row] * 100)} % of the draws`)]),
+    ...(tags || noted ? [h("div", {}, [tags, noted].filter(Boolean).join(" · "))] : []),
     ...(reason === "–" ? [] : [h("div", { class: "muted" }, reason.slice(0, 120))]),
   ];
 }

@@ -5,14 +5,15 @@ import { familyColors, scaled, extent } from "./paint.js";
 import { SHOWN } from "./view.js";
 
 const BUDGETS = ["latency_ms", "peak_bytes", "params", "macs"];
-const LABELS = { dominated: "Dominated", stopped: "Stopped early", failed: "Failed", refused: "Refused", waiting: "Waiting" };
+const LABELS = { dominated: "Dominated", stopped: "Stopped early", failed: "Failed", refused: "Refused", waiting: "Waiting", published: "Published" };
 const NARROW = "(max-width: 860px)"; // as in style.css: there the answer and the plot come first, and the rail is folded
 const round = (value) => Number(value.toPrecision(10));
 
 export class Rail {
   /** `act` has range(name, [low, high], dragging), kind(name, labels or null), show(names), reset(); `device` is the choice
-   * of a device. */
-  constructor(root, act, device) {
+   * of a device; `published` where the page can draw published networks. */
+  constructor(root, act, device, published = false) {
+    this.published = published;
     this.root = root;
     this.act = act;
     this.device = device;
@@ -161,18 +162,32 @@ export class Rail {
         }))];
     }), ...this.scale(view, theme));
     const state = table.text("state"), have = new Set(state.labels);
-    this.shown.replaceChildren(...SHOWN.filter((name) => name === "dominated" || have.has(name === "waiting" ? "proposed" : name) || view.show.includes(name)).map((name) => {
+    this.shown.replaceChildren(...SHOWN.filter((name) => (name === "published" ? this.published && table.header.references.length : name === "dominated" || have.has(name === "waiting" ? "proposed" : name) || view.show.includes(name))).map((name) => {
       const box = h("input", { type: "checkbox", checked: view.show.includes(name), "data-control": `show=${name}` });
       box.addEventListener("change", () => this.act.show(SHOWN.filter((other) => (other === name ? box.checked : view.show.includes(other)))));
-      const sign = { failed: "×", refused: "▽", stopped: "△", waiting: "○", dominated: "" }[name];
+      const sign = { failed: "×", refused: "▽", stopped: "△", waiting: "○", dominated: "", published: "◇" }[name];
       return h("label", {}, box, h("span", { class: "sign", "aria-hidden": "true" }, sign), LABELS[name]);
     }));
     if (focus) this.root.querySelector(`[data-control="${CSS.escape(focus)}"]`)?.focus();
   }
 
+  /** The colours of a category without chips; from the sixth on they share one. */
+  key(view, theme) {
+    const field = this.table.field(view.color), colors = [...familyColors(this.table, view.color, theme)], own = colors.slice(0, theme.families.length);
+    const rest = colors.length - own.length;
+    const none = `no ${field.label.toLowerCase()}`, last = colors.at(-1)[0] === MISSING; // in the order of familyColors
+    const lines = [...own.map(([label, color]) => [label === MISSING ? none : label, color]), ...(rest ? [[last ? `${rest > 1 ? `${rest - 1} more or ` : ""}${none}` : `${rest} more`, theme.muted]] : [])];
+    return h("div", { class: "group", "data-scale": view.color }, h("div", {}, h("strong", {}, field.label)), lines.map(([label, color]) => {
+      const swatch = h("span", { class: "swatch", "aria-hidden": "true" });
+      swatch.style.background = color;
+      return h("div", { class: "chip" }, swatch, label);
+    }));
+  }
+
   /** The bar of a numeric colour. */
   scale(view, theme) {
-    if (!view.color || this.table.field(view.color).kind === "category") return [];
+    if (!view.color) return [];
+    if (this.table.field(view.color).kind === "category") return this.table.header.chips.includes(view.color) ? [] : [this.key(view, theme)];
     const field = this.table.field(view.color), [low, high] = extent(this.table.num(view.color));
     const bar = h("div", { class: "colorbar" });
     bar.style.background = `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map((share) => scaled(theme.scale, share)).join(", ")})`;

@@ -4,6 +4,7 @@ import { column, csv, filed, json } from "./export.js";
 import { axes, picture, png, styled } from "./picture.js";
 import { paint } from "./paint.js";
 import { plotly, starPoints } from "./plot.js";
+import { published } from "./published.js";
 import { filterTexts } from "./answer.js";
 import { Vector } from "./vector.js";
 import { dropdown } from "./menu.js";
@@ -40,10 +41,10 @@ async function write(shown, ending, name) {
 }
 
 /** Rows and columns of a file: the page's own, else every candidate that is shown, in the order of proposals. */
-function listed({ table, view, picked, rows, columns }) {
-  const names = ["number", "id", "state", "on_front", ...new Set([...table.header.objectives, view.x, view.y, view.color, view.size, ...OVERVIEW, ...table.header.chips])];
+function listed({ table, view, picked, rows, columns, plot }) {
+  const names = ["number", "id", "state", "on_front", ...new Set([...table.header.objectives, view.x, view.y, view.color, view.size, ...OVERVIEW, ...table.header.chips, "tags"])];
   return {
-    table, picked, rows: rows || Array.from({ length: table.rows }, (_, row) => row).filter((row) => picked.shown[row]),
+    table, picked, published: plot ? published(table, view) : [], rows: rows || Array.from({ length: table.rows }, (_, row) => row).filter((row) => picked.shown[row]),
     columns: filed(table, columns || names.filter((name) => name && (table.has(name) || name === "on_front")).map((name) => column(table, name))),
   };
 }
@@ -69,6 +70,7 @@ function signs(table, view, picked, theme) {
     [`<path d="M-7 3H0V-3H7" fill="none" stroke="${theme.ink}" stroke-width="2"/>`, "front"],
     ...(picked.best >= 0 ? [[`<polygon points="${starPoints(7)}" fill="${theme.ink}"/>`, `best ${picked.basis === "verified" ? "verified " : ""}${table.field(table.header.objectives[0]).label}: #${table.number(picked.best)}`]] : []),
     ...(table.header.verified ? [[`<rect x="-4" y="-4" width="8" height="8" fill="${theme.muted}"/>`, "verified"]] : []),
+    ...(published(table, view).length ? [[`<path d="M0 -6L6 0L0 6L-6 0z" fill="none" stroke="${theme.ink}" stroke-width="1.5"/>`, "published, costs counted here"]] : []),
     ...(states.has("failed") ? [[`<path d="M-4 -4L4 4M-4 4L4 -4" stroke="${theme.warn}" stroke-width="1.4"/>`, "failed"]] : []),
     ...(states.has("refused") ? [[`<path d="M-4 -3H4L0 4z" fill="none" stroke="${theme.warn}" stroke-width="1.4"/>`, "refused"]] : []),
   ];

@@ -7,6 +7,7 @@ import { pick } from "./model.js";
 import { Rail } from "./rail.js";
 import { fieldsOf } from "./steps.js";
 import { href } from "./table.js";
+import { follow } from "./tags.js";
 
 const PICKED = ["ranges", "kinds", "steps", "show", "x", "y", "front"]; // a brush or a sorted column picks nothing anew
 const $ = (id) => document.getElementById(id);
@@ -112,6 +113,7 @@ export function study(page) {
   document.addEventListener("csp-version", ({ detail: { fresh } }) => {
     if (!state.table || fresh.token !== state.table.header.token || (fresh.study && fresh.study !== state.table.header.study)) refresh();
   });
+  follow(state, () => { rail.drawn = drawn = null; change({}); });
   document.documentElement.addEventListener("csp-theme", () => { if (state.table) { rail.drawn = null; change({}); } });
   window.addEventListener("popstate", () => {
     if (!state.table) return;

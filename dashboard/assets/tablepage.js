@@ -29,7 +29,7 @@ function preset(table, name) {
   return {
     costs: [score, ...(table.there ? ["latency_ms"] : []), ...costs], // what somebody asks for stands in sight
     accuracy: [score, ...spreads(table, [score]).slice(1), ...scores.filter((each) => each !== score), ...verified],
-    architecture: [score, ...design, ...texts],
+    architecture: [score, ...design, ...texts.filter((each) => each !== "tags")],
     verification: [...spreads(table, [score, ...verified]), ...judged, ...costs.slice(0, 2)],
     everything: [...all(table, [...scores, ...verified]), ...judged, ...all(table, costs), ...design, ...texts, "reason"],
   }[name];

@@ -5,7 +5,7 @@ import { parseSteps, formatSteps } from "./steps.js";
 /** What tables and /parallel choose beside the shared view: other pages carry it along. */
 const CARRIED = ["cols", "sort", "axes", "brush", "log"];
 
-export const SHOWN = ["dominated", "stopped", "failed", "refused", "waiting"];
+export const SHOWN = ["dominated", "stopped", "failed", "refused", "waiting", "published"];
 export const ORIGINS = ["measured", "predicted", "both"];
 const DRAGS = ["zoom", "pan", "select", "lasso"];
 const number = (text) => {
@@ -66,7 +66,8 @@ export function parse(query, header) {
 
 export function defaults(header) {
   const base = header.default || { x: "latency_ms", y: "ap", color: "block", show: ["dominated", "failed"] };
-  return { ...base, size: "", front: "axes", table: "front", drag: "zoom", by: "", score: "" };
+  const show = header.marked ? [...base.show, "published"] : base.show; // somebody asked for them
+  return { ...base, show, size: "", front: "axes", table: "front", drag: "zoom", by: "", score: "" };
 }
 
 /** The choices that differ from the default, without the question mark. */

@@ -15,6 +15,7 @@ import pytest
 from search import pick
 from search.store import Store
 from tests.browser.test_dashboard import count, point, ready, until, wait_count
+from tests.browser.test_sheets import save
 from tests.databases import MACHINE, add, build
 from tests.places import spread
 
@@ -161,15 +162,13 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     url = serve(path, shown=["PeleeNet", "CSPPeleeNet", "ResNet-50"])
     page = ready(open_page(f"{url}/?study=default&x=macs&y=params"))
     said = page.inner_text("#answer")
-    assert "beside it: CSPPeleeNet 0.5 (published, counted here)" in said
+    assert "beside CSPPeleeNet 0.5 (published, counted here)" in said
     assert re.search(r"[+−][\d.,]+ % (▲ better|▼ worse)", said)
-    layout = "document.querySelector('#plot .js-plotly-plot')._fullLayout"
-    arrows = page.evaluate(f"{layout}.annotations.filter(a => a.showarrow).map(a => [a.ax, a.ay, a.x, a.y])")
-    cost = "name => csp.table.header.references.find(r => r.name === name).costs"
-    base, csp = (page.evaluate(f"({cost})('{name}')") for name in ("PeleeNet", "CSPPeleeNet 0.5"))
-    scale = [page.evaluate(f"csp.table.field('{name}').scale") for name in ("macs", "params")]
-    assert arrows == [pytest.approx([base["macs"] * scale[0], base["params"] * scale[1],
-                                     csp["macs"] * scale[0], csp["params"] * scale[1]])]  # fmt: skip
+    assert page.is_checked("[data-control='show=published']"), "somebody asked for them"
+    place = """name => (costs => [csp.plot.px(costs.macs), csp.plot.py(costs.params)])(
+        csp.table.header.references.find(r => r.name === name).costs)"""
+    ends = [*page.evaluate(f"({place})('PeleeNet')"), *page.evaluate(f"({place})('CSPPeleeNet 0.5')")]
+    assert page.evaluate("csp.plot.arranged.arrows") == [pytest.approx(ends, abs=9)], "from edge to edge"
     page.click("#export-best")
     identity = page.evaluate(ANSWER)
     first = page.locator("dialog pre").first.inner_text()
@@ -180,6 +179,46 @@ def test_published_networks_stand_beside_the_answer_and_base_points_to_csp(
     words = [shlex.split(text) for text in other.locator("dialog pre").all_inner_texts()]
     assert [each[-2:] for each in words] == [["--name", "other's"]] * 2
     assert "no option for Block" in other.inner_text("dialog")
+
+
+OVER = """({labels}) => labels.flatMap((a, at) => labels.slice(at + 1).filter(b => a.x < b.x + b.wide
+    && b.x < a.x + a.wide && Math.abs(a.y - b.y) < 13).map(b => `${a.text} over ${b.text}`))"""
+
+
+def test_usual_networks_are_shown_where_they_are_wanted_and_say_where_they_are_from(site: str, open_page: Open) -> None:
+    page = ready(open_page(f"{site}/?x=macs"))
+    assert re.search(r"beside CSP\w+.* \(published, counted here\)", page.inner_text("#answer"))
+    about = page.get_attribute("#answer .beside [title]", "title")
+    assert "Published: " in about
+    assert about in page.text_content("#answer"), "for screen readers, too"
+    assert page.locator("#published, #plot .published *").count() == 0, "nobody asked for them"
+    assert "published" not in json.loads(save(page, "json"))
+    narrow = page.evaluate("csp.plot.range.x[1]")
+    page.check("[data-control='show=published']")
+    until(page, f"location.search.includes('published') && csp.plot.range.x[1] > {narrow}")
+    names = page.evaluate("csp.table.header.references.map(each => each.name)")
+    for axes in ({"y": "ap"}, {"y": "params"}, {"x": "latency_ms"}):
+        for axis, name in axes.items():
+            page.select_option(f"#{axis}", name)
+            until(page, f"csp.view.{axis} === '{name}'")
+        until(page, 'csp.plot.arranged.key.includes(`"${csp.view.x}","${csp.view.y}"`)')
+        assert page.evaluate("csp.plot.arranged.labels.length") >= len(names) / 2
+        assert page.evaluate(OVER, page.evaluate("csp.plot.arranged")) == []
+        box = page.locator("#plot").bounding_box()
+        x, y, text = page.evaluate("(({x, y, text}) => [x, y, text])(csp.plot.arranged.labels[0])")
+        page.mouse.move(box["x"] + x + 5, box["y"] + y + 8)
+        page.wait_for_selector("#tooltip:not([hidden])")
+        assert f"{text.split(' → ')[0]} · published network" in page.inner_text("#tooltip")
+        assert "repository README" in page.inner_text("#tooltip")
+        page.mouse.move(box["x"] + box["width"] - 3, box["y"] - 30)
+        until(page, "document.querySelector('#tooltip').hidden")
+    page.focus("#published summary")
+    page.keyboard.press("Enter")
+    assert all(name in page.inner_text("#published ul") for name in names)
+    page.keyboard.press("Escape")
+    assert not page.is_visible("#published ul")
+    assert about in [each["about"] for each in json.loads(save(page, "json"))["published"]]
+    assert "PeleeNet → CSP 0.5" in save(page, "svg").decode()
 
 
 def test_pinned_candidates_are_compared_in_the_same_study_database_and_device(

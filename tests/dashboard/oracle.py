@@ -20,8 +20,8 @@ from dashboard.query import number
 if TYPE_CHECKING:
     from search.columns import Columns
 
-SHOWN = ("dominated", "stopped", "failed", "refused", "waiting")
-"""What beside the front can be shown; the order of the toggles."""
+SHOWN = ("dominated", "stopped", "failed", "refused", "waiting", "published")
+"""What beside the front can be shown; the order of the toggles. Only the browser draws `published` networks."""
 
 DRAGS = ("zoom", "pan", "select", "lasso")
 ORIGINS = ("measured", "predicted", "both")
