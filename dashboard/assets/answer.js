@@ -1,5 +1,5 @@
 /* The answer bar: the best candidate under the budgets with its numbers, or what stands in the way. */
-import { h, digits, isolated, show, shown, say, MISSING } from "./dom.js";
+import { h, bare, digits, isolated, show, shown, say, MISSING } from "./dom.js";
 import { answer, binding } from "./model.js";
 import { exportCommand, pickCommand } from "./commands.js";
 import { known } from "./device.js";
@@ -157,7 +157,7 @@ function rival(table, view, row) {
   const all = table.header.references || [], csp = all.filter(({ name }) => name.startsWith("CSP"));
   const away = (reference) => Math.abs(Math.log(costOf(reference, "macs") / table.num("macs")[row]));
   const [near] = [...(csp.length ? csp : all)].filter((reference) => Number.isFinite(away(reference))).sort((a, b) => away(a) - away(b));
-  return near && { name: `${near.name} (published, counted here)`, about: near.about, value: (name) => costOf(near, name) };
+  return near && { name: `${near.name} (published, counted here)`, about: near.about, value: (name) => costOf(near, name, table) };
 }
 const beside = ({ name, about }) => [h("span", { title: about }, `beside ${name}`), about ? h("span", { class: "unseen" }, `. ${about}`) : null];
 

@@ -83,7 +83,7 @@ export class Plot {
     const { table, view } = this, values = table.num(name), x = table.num(view.x), y = table.num(view.y);
     const { scale } = table.field(name), least = log ? 0 : -Infinity, { complete } = table, state = table.text("state");
     const shown = wanted(table, view);
-    const costs = published(table, view).map((reference) => costOf(reference, name)).filter((value) => value > least);
+    const costs = published(table, view).map((reference) => costOf(reference, name, table)).filter((value) => value > least);
     let low = Math.min(...costs), high = Math.max(...costs);
     for (let row = 0; row < table.rows; row++) {
       const value = values[row];

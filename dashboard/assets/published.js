@@ -10,7 +10,7 @@ const NEAR = 4; // pixels within which a line is hit
 const AROUND = [[1, 0], [-1, 0], [1, -1], [1, 1], [-1, -1], [-1, 1], [0, -1], [0, 1]];
 
 /** What a network costs, in base units; undefined for what is no cost on paper. */
-export const costOf = ({ costs }, name) => (name === "flops" ? 2 * costs.macs : costs[name]);
+export const costOf = ({ costs }, name, { there } = {}) => (name === "flops" ? 2 * costs.macs : Object.hasOwn(costs, name) ? costs[name] * (there?.costs[name] ?? 1) : undefined);
 
 /** The networks that a view shows. */
 export const published = (table, view) => (view.show.includes("published") ? table.header.references || [] : []);
@@ -24,7 +24,7 @@ function widthOf(text) { context.font = FONT; return context.measureText(text).w
 export function arrange(plot) {
   const { table, view, box } = plot, within = (value, low, size) => value >= low - 1 && value <= low + size + 1;
   const marks = (table.header.references || []).map((reference) => {
-    const a = costOf(reference, view.x), b = costOf(reference, view.y);
+    const a = costOf(reference, view.x, table), b = costOf(reference, view.y, table);
     const mark = { reference, x: a === undefined ? null : plot.px(a), y: b === undefined ? null : plot.py(b) };
     const seen = (mark.x === null || within(mark.x, box.left, box.width)) && (mark.y === null || within(mark.y, box.top, box.height));
     return published(table, view).length && seen && (a !== undefined || b !== undefined) ? mark : null;
@@ -156,7 +156,7 @@ export function told(table, view, references) {
   const names = [...new Set([view.x, view.y, "macs", "params"])];
   return references.flatMap((reference) => [
     h("div", {}, h("b", {}, reference.name), " · published network"),
-    h("div", {}, names.filter((name) => costOf(reference, name) !== undefined).map((name) => `${table.field(name).label} ${show(table.field(name), costOf(reference, name))}`).join(", ")),
+    h("div", {}, names.filter((name) => Number.isFinite(costOf(reference, name))).map((name) => `${table.field(name).label} ${show(table.field(name), costOf(reference, name, table))}`).join(", ")),
     h("div", { class: "muted" }, reference.about),
   ]);
 }
