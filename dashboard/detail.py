@@ -238,7 +238,10 @@ def _reads(server: flask.Flask, pages: Pages) -> None:
 
 def _file(architecture: Architecture, ending: str, database: Database) -> flask.Response:
     given = flask.request.args
-    where = targets.where(database, database.snapshot(given.get("study", "")), given.get("dev", ""))
+    snapshot, asked = database.snapshot(given.get("study", "")), given.get("study", "")
+    if snapshot.study is not None and asked not in ("", snapshot.study.name):
+        return _text(f"there is no study '{asked[:80]}'", 404)
+    where = targets.where(database, snapshot, given.get("dev", ""))
     try:
         data, kind = export(architecture, where.target.deployment, ending)
     except ValueError as error:

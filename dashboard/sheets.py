@@ -32,7 +32,9 @@ def connect(server: flask.Flask, database: Database, poll_ms: int) -> None:
         from dashboard.report_page import report as written
 
         snapshot = database.snapshot(flask.request.args.get("study", ""))
-        said = message.state(database, snapshot)
+        said, asked = message.state(database, snapshot), flask.request.args.get("study", "")
+        if snapshot.study is not None and asked not in ("", snapshot.study.name):
+            return flask.Response(f"No report: there is no study '{asked[:80]}'\n", 404, mimetype="text/plain")
         try:
             if said is not None or snapshot.study is None:
                 raise StoreError(said.title if said else "there is no study")

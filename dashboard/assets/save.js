@@ -20,7 +20,7 @@ export function saveMenu(get) {
     const shown = get();
     close();
     if (!shown) { say("Nothing to save yet"); return; }
-    const name = `${shown.table.header.study}-${shown.name || "view"}`.replace(/[^\w.-]+/g, "_").slice(0, 80);
+    const { header, there } = shown.table, name = [header.study, shown.name || "view", there?.key].filter(Boolean).join("-").replace(/[^\w.-]+/g, "_").slice(0, 80);
     try { await write(shown, ending, `${name}.${ending}`); say(`Saved ${name}.${ending}`); } catch (error) { say(`Not saved: ${error.message}`); throw error; }
   };
   menu.addEventListener("toggle", () => {
@@ -42,7 +42,9 @@ async function write(shown, ending, name) {
 
 /** Rows and columns of a file: the page's own, else every candidate that is shown, in the order of proposals. */
 function listed({ table, view, picked, rows, columns, plot }) {
-  const names = ["number", "id", "state", "on_front", ...new Set([...table.header.objectives, view.x, view.y, view.color, view.size, ...OVERVIEW, ...table.header.chips, "tags"])];
+  const verified = `verified_${table.header.objectives[0]}`, chosen = [...table.header.objectives, verified, view.x, view.y, view.color, view.size, ...OVERVIEW];
+  const spreads = chosen.flatMap((name) => [name, `${name}_spread`]); // that of another device's latency is not known
+  const names = ["number", "id", "state", "on_front", ...new Set([...spreads, ...table.header.chips, "front_share", "tags"])];
   return {
     table, picked, published: plot ? published(table, view) : [], rows: rows || Array.from({ length: table.rows }, (_, row) => row).filter((row) => picked.shown[row]),
     columns: filed(table, columns || names.filter((name) => name && (table.has(name) || name === "on_front")).map((name) => column(table, name))),

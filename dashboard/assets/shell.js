@@ -1,5 +1,5 @@
 /* The header of every page: state and age of the study, theme, link. Asks every few seconds what changed. */
-import { h, ago, say } from "./dom.js";
+import { h, ago, isolated, say } from "./dom.js";
 
 const period = Number(document.body.dataset.poll) || 2500;
 let latest = null;
@@ -29,6 +29,7 @@ function tell(fresh) {
   latest = fresh;
   readAt = Date.now();
   if (fresh.phase === "ready" && !fresh.problem) stoodAt = readAt;
+  if (named() && fresh.study && fresh.study !== named()) mistaken(named(), fresh.study);
   if (fresh.studies.length > 1) anchor(fresh.study);
   head(fresh);
   age();
@@ -37,6 +38,15 @@ function tell(fresh) {
     document.dispatchEvent(new CustomEvent("csp-version", { detail: { before, fresh } }));
   }
   if (!before) document.dispatchEvent(new CustomEvent("csp-version", { detail: { before: fresh, fresh } }));
+}
+
+/** A link may name a study that is gone or misspelt: another one is shown, and the page says so until it is left. */
+function mistaken(asked, shown) {
+  const query = new URLSearchParams(window.location.search), words = `There is no study “${isolated(asked.slice(0, 60))}” here: this is “${isolated(shown)}”.`;
+  query.set("study", shown);
+  history.replaceState(history.state, "", `${window.location.pathname}?${query}${window.location.hash}`);
+  const said = h("p", { class: "problem mistaken", role: "status" }, words, h("button", { type: "button", class: "close", "aria-label": "Close", onclick: () => said.remove() }, "×"));
+  document.body.append(said);
 }
 
 /** Name the study in the address, as soon as there are several. */

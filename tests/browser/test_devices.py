@@ -185,8 +185,11 @@ OVER = """({labels}) => labels.flatMap((a, at) => labels.slice(at + 1).filter(b 
     && b.x < a.x + a.wide && Math.abs(a.y - b.y) < 13).map(b => `${a.text} over ${b.text}`))"""
 
 
-def test_usual_networks_are_shown_where_they_are_wanted_and_say_where_they_are_from(site: str, open_page: Open) -> None:
-    page = ready(open_page(f"{site}/?x=macs"))
+def test_usual_networks_are_shown_where_they_are_wanted_and_say_where_they_are_from(
+    serve: Serve, open_page: Open, tmp_path: Path
+) -> None:
+    build(str(tmp_path / "csp.db"), 60)  # one in which nobody pinned anything
+    page = ready(open_page(f"{serve(tmp_path / 'csp.db')}/?x=macs"))
     assert re.search(r"beside CSP\w+.* \(published, counted here\)", page.inner_text("#answer"))
     about = page.get_attribute("#answer .beside [title]", "title")
     assert "Published: " in about

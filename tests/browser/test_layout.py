@@ -13,7 +13,7 @@ from tests.databases import build
 pytestmark = pytest.mark.browser
 SIZES = ((1440, 900), (1280, 800), (1024, 768), (720, 450))
 
-CUT = """() => [...document.querySelectorAll("#answer, #answer *")].filter((each) => {
+CUT = """() => [...document.querySelectorAll("#answer, #answer *:not(.unseen)")].filter((each) => {
     const box = each.getBoundingClientRect(), bar = document.querySelector("#answer").getBoundingClientRect();
     return box.width && (box.bottom > bar.bottom + 1 || box.right > bar.right + 1 || box.right > innerWidth
         || each.scrollHeight > each.clientHeight + 2 && getComputedStyle(each).overflow === "hidden");

@@ -105,3 +105,22 @@ def test_the_view_waits_where_a_person_goes_on_to_edit_and_back(serve: Serve, op
     page.click("nav.pages a:text('Candidates')")
     ready(page)
     assert page.evaluate("[csp.view.color, csp.view.study]") == ["block", "beta"], "another study is another view"
+
+
+@pytest.mark.parametrize("where", ["/", "/analysis"])
+def test_a_study_that_is_not_there_is_said_and_its_files_are_not_made(
+    serve: Serve, open_page: Open, two: Path, where: str
+) -> None:
+    base = serve(two)
+    page = open_page(f"{base}{where}?study=<b>nope</b>")
+    until(page, "document.querySelector('.mistaken')")
+    assert page.inner_text(".mistaken").startswith("There is no study “<b>nope</b>” here: this is “beta”.")
+    until(page, "location.search.includes('study=beta')")
+    page.click(".mistaken button")
+    assert page.locator(".mistaken").count() == 0
+    with Store.open(str(two), read_only=True) as store:
+        identity = store.proposals(1)[0].architecture.id
+    for path in ("/report.html", f"/export/{identity}/{identity}.json"):
+        assert page.request.get(f"{base}{path}?study=beta").status == 200
+        found = page.request.get(f"{base}{path}?study=nope")
+        assert (found.status, "no study 'nope'" in found.text()) == (404, True)

@@ -166,7 +166,7 @@ def test_no_report_of_nothing(tmp_path: Path, phase: str, capsys: pytest.Capture
     assert main(["--db", str(path), "-o", str(out)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert not out.exists()
-    response = create_app(Database(str(path))).server.test_client().get("/report.html?study=%3Cb%3E")
+    response = create_app(Database(str(path))).server.test_client().get("/report.html")
     assert response.status_code == 503
     assert response.mimetype == "text/plain"
 
