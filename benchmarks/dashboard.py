@@ -194,7 +194,7 @@ def memory(server: psutil.Process) -> float:
 
 
 @app.default
-def main(*, repeats: int = 3, largest: int = 100_000, alone: bool = False) -> int:
+def main(*, repeats: int = 5, largest: int = 100_000, alone: bool = False) -> int:
     """Print a table of both at 1,000 and 10,000 candidates, and of ours at 100,000, with the bars.
 
     Parameters
@@ -212,28 +212,25 @@ def main(*, repeats: int = 3, largest: int = 100_000, alone: bool = False) -> in
     if chromium is None:
         print("error: no Chromium on PATH", file=sys.stderr)
         return 2
-    medians: dict[tuple[str, int], Load] = {}
+    runs: dict[tuple[str, int], list[Load]] = {}
     with TemporaryDirectory() as folder, sync_playwright() as driver:
-        for count in (SMALL, 1_000, 10_000, largest):
-            ours, theirs = Path(folder) / f"{count}.db", Path(folder) / f"optuna{count}.db"
-            big(str(ours), count)
-            with_them = not alone and 1_000 <= count <= 10_000
-            points = trials(theirs, ours) if with_them else 0
-            runs: dict[str, list[Load]] = {"ours": [], "optuna-dashboard": []}
-            for _ in range(repeats):
-                command = [sys.executable, "-m", "dashboard", "--db", str(ours), "--port", "{port}"]
-                runs["ours"].append(load(driver, chromium, command, free_port(), "/", OURS, drag=True))
-                if with_them:
-                    tool = [str(Path(sys.executable).with_name("optuna-dashboard")), f"sqlite:///{theirs}", "--port",
-                            "{port}"]  # fmt: skip
-                    runs["optuna-dashboard"].append(
-                        load(driver, chromium, tool, free_port(), "/dashboard/studies/1", THEIRS % points)
-                    )
-            for name, loads in runs.items():
-                if loads:
-                    medians[name, count] = median(loads)
-                    print(line(name, count, medians[name, count]), flush=True)
-    print("\n".join(bars(medians, largest)))
+        counts = (SMALL, 1_000, 10_000, largest)
+        ours = {count: Path(folder) / f"{count}.db" for count in counts}
+        theirs = {count: Path(folder) / f"optuna{count}.db" for count in (() if alone else (1_000, 10_000))}
+        for count in counts:
+            big(str(ours[count]), count)
+        points = {count: trials(path, ours[count]) for count, path in theirs.items()}
+        for count in repeats * counts:  # in turn, so that a machine that slows down does so for all
+            command = [sys.executable, "-m", "dashboard", "--db", str(ours[count]), "--port", "{port}"]
+            found = load(driver, chromium, command, free_port(), "/", OURS, drag=True)
+            runs.setdefault(("ours", count), []).append(found)
+            if count in theirs:
+                tool = [str(Path(sys.executable).with_name("optuna-dashboard")), f"sqlite:///{theirs[count]}", "--port",
+                        "{port}"]  # fmt: skip
+                found = load(driver, chromium, tool, free_port(), "/dashboard/studies/1", THEIRS % points[count])
+                runs.setdefault(("optuna-dashboard", count), []).append(found)
+    medians = {key: median(loads) for key, loads in runs.items()}
+    print("\n".join([*(line(*key, found) for key, found in medians.items()), *bars(medians, largest)]))
     return 0
 
 
