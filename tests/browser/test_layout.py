@@ -26,8 +26,9 @@ def at(page: Any, width: int, height: int) -> None:
     page.wait_for_timeout(150)
 
 
-def test_nothing_of_the_answer_is_cut_off_at_any_size(site: str, open_page: Open) -> None:
-    page = ready(open_page(f"{site}/?lat=20&max.macs=900000000&max.params=9000000&max.peak_bytes=90000000"))
+@pytest.mark.parametrize("pins", ["", "&pin=4"])  # which a difference to every fact comes with
+def test_nothing_of_the_answer_is_cut_off_at_any_size(site: str, open_page: Open, pins: str) -> None:
+    page = ready(open_page(f"{site}/?lat=20&max.macs=900000000&max.params=9000000&max.peak_bytes=90000000{pins}"))
     for width, height in SIZES:
         at(page, width, height)
         assert page.evaluate(CUT) == []
