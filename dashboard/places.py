@@ -68,10 +68,9 @@ class Place:
 
     @property
     def best(self) -> tuple[Numbers, str]:
-        """What is known best: the measured column where it has `FEWEST` values, else the predicted one; its origin."""
-        if np.isfinite(self.measured).sum() >= min(FEWEST, max(1, np.isfinite(self.predicted).sum())):
-            return self.measured, "measured"
-        return self.predicted, "predicted"
+        """What is known best, and its origin."""
+        origin = best_known(self.measured, self.predicted)
+        return (self.measured if origin == "measured" else self.predicted), origin
 
     def by(self, origin: str) -> Numbers:
         """The column that a person chose: measured, predicted, or both, measured where known; else what is best."""
@@ -82,6 +81,12 @@ class Place:
     def share(self, among: Any) -> tuple[int, int]:
         """How many of the rows `among` are measured, and how many there are."""
         return int((np.isfinite(self.measured) & among).sum()), int(among.sum())
+
+
+def best_known(measured: Numbers, predicted: Numbers) -> str:
+    """`measured` where that column has `FEWEST` values, or as many as are predicted; else `predicted`."""
+    few = np.isfinite(measured).sum() < min(FEWEST, max(1, np.isfinite(predicted).sum()))
+    return "predicted" if few else "measured"
 
 
 def places(frame: Columns, latencies: Iterable[Any], config: Mapping[str, Any]) -> list[Place]:

@@ -19,7 +19,7 @@ import numpy as np
 from dashboard.candidates import Mask, Numbers, complete, numbers
 from dashboard.deployed import Where, deployment_of, graph_of, own_target
 from dashboard.fields import FIELDS
-from dashboard.places import Place, title_of
+from dashboard.places import Place, best_known, title_of
 from dashboard.texts import isolated
 from dashboard.view import objectives_of
 from evaluator.devices import cards
@@ -155,9 +155,8 @@ class Latencies:
     """Why there are no predictions, or not of all."""
 
     def origin(self) -> str:
-        """Which column is used unless a person says otherwise: see `Place.best`."""
-        few = np.isfinite(self.measured).sum() < min(10, max(1, np.isfinite(self.predicted).sum()))
-        return "predicted" if few else "measured"
+        """Which column is used unless a person says otherwise."""
+        return best_known(self.measured, self.predicted)
 
 
 class Predictions:
